@@ -1,0 +1,1 @@
+"""The shared core: nouns, fitted models, rules and state. No web, no schema library, no trainer."""

@@ -1,0 +1,1 @@
+"""The test suite: mirrors the packages, with flows/ end to end and benchmarks/ to measure."""

@@ -1,0 +1,1 @@
+"""Learning from history: reads exports, fits, evaluates and publishes bundles."""
