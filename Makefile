@@ -1,0 +1,84 @@
+# Memberwise: every target needs only make and Python 3.11 or later. `make help` lists them.
+
+PYTHON ?=
+VENV   ?= .venv
+EXTRAS ?= train,demo,postgres,dev
+PYTEST_WORKERS ?= 2
+ARGS   ?=
+
+bin   := $(VENV)/bin
+ready := $(VENV)/.installed
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format bench quality constraints clean
+
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(ready) ## create .venv and install Memberwise into it (the other targets do this when needed)
+
+demo: $(ready) ## learn from real shop data, publish a bundle, serve it (DEMO_SERVE=0 ends after the answer)
+	$(bin)/memberwise demo $(ARGS)
+
+serve: $(ready) ## serve the promoted bundle: the API and a worker on this machine
+	$(bin)/memberwise serve --with-worker $(ARGS)
+
+test: $(ready) ## run the test suite (ARGS='-k name' for a part of it)
+	$(bin)/python -m pytest -q -n $(PYTEST_WORKERS) $(ARGS)
+
+check: $(ready) ## check format, lint, types, import rules and documents
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/python -m pytest -q tests/test_docs.py
+
+format: $(ready) ## put the code into the house format
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+bench: $(ready) ## measure ingest, training and serving, and print the figures
+	$(bin)/python -m tests.benchmarks $(ARGS)
+
+quality: $(ready) ## print the quality tables on Complete Journey, beside both baselines
+	$(bin)/python -m tests.quality $(ARGS)
+
+constraints: ## remake constraints.txt: the newest versions that pyproject.toml accepts
+	@$(find_python); \
+	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	"$$python" -m venv "$$fresh"; \
+	"$$fresh/bin/python" -m pip install $$([ -t 1 ] || echo -q) -e '.[$(EXTRAS)]'; \
+	sed -n '/^#/p' constraints.txt > "$$fresh/constraints.txt"; \
+	"$$fresh/bin/python" -m pip freeze --exclude-editable >> "$$fresh/constraints.txt"; \
+	cp "$$fresh/constraints.txt" constraints.txt
+
+clean: ## remove .venv and caches; var/ and models/ stay
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# A shell line that sets $python: the interpreter named by PYTHON, or the first suitable one on the path.
+define find_python
+set -e; python=; \
+for candidate in $(or $(PYTHON),python3.11 python3.12 python3.13 python3); do \
+  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+    python="$$candidate"; break; \
+  fi; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "Memberwise needs Python 3.11 or later; looked for: $(or $(PYTHON),python3.11 python3.12 python3.13 python3)." >&2; \
+  echo "Install one (Debian 12: apt-get install python3 python3-venv), or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+  exit 1; \
+fi; \
+if ! "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+  echo "$$python cannot create a virtual environment. On Debian: apt-get install python3-venv" >&2; exit 1; \
+fi
+endef
+
+# One stamp file says that the environment holds what pyproject.toml and constraints.txt ask for.
+$(ready): pyproject.toml constraints.txt
+	@$(find_python); \
+	echo "Setting up $(VENV) with $$("$$python" --version), once; this downloads about 300 MB."; \
+	"$$python" -m venv $(VENV); \
+	$(bin)/python -m pip install $$([ -t 1 ] || echo -q) -c constraints.txt -e '.[$(EXTRAS)]'; \
+	touch $@
