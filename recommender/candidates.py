@@ -1,0 +1,115 @@
+"""Candidates and Slate: aligned arrays of item row, score and source; ragged over a batch of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+IntVector = npt.NDArray[np.int64]
+RowVector = npt.NDArray[np.int32]
+FloatVector = npt.NDArray[np.float32]
+FloatMatrix = npt.NDArray[np.float32]
+BoolVector = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What one retriever found for a batch of queries.
+
+    Query i owns the positions indptr[i]:indptr[i + 1]. Within a query rows are distinct, ordered by falling
+    score, ties by rising row (which is rising item id).
+
+    indptr: int64, (n_queries + 1,).  row: int32, (n,).  score: float32, (n,), finite; higher is better.
+    """
+
+    indptr: IntVector
+    row: RowVector
+    score: FloatVector
+
+    def of_query(self, query: int) -> tuple[RowVector, FloatVector]:
+        """Return rows and scores of one query, best first."""
+        part = slice(int(self.indptr[query]), int(self.indptr[query + 1]))
+        return self.row[part], self.score[part]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The union of several retrievers' candidates for a batch of queries, rows rising within a query.
+
+    indptr: int64, (n_queries + 1,).  row: int32, (n,).
+    scores: float32, (n, n_retrievers); NaN where a retriever did not find the item.
+    retrievers: their names, in column order.
+    """
+
+    indptr: IntVector
+    row: RowVector
+    scores: FloatMatrix
+    retrievers: tuple[str, ...]
+
+    @property
+    def query(self) -> IntVector:
+        """The query number of each candidate, int64, (n,)."""
+        return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """The ordered items served in one placement.
+
+    row: int32, (k,), best first.  score: float32, (k,).  source: the retriever that ranked each item highest.
+    strategy: which path made the slate.  dropped: candidates removed, by rule.
+    """
+
+    row: RowVector
+    score: FloatVector
+    source: tuple[str, ...]
+    strategy: str
+    dropped: dict[str, int]
+
+
+def segment_numbers(indptr: IntVector) -> IntVector:
+    """Return for each position the number of the segment it lies in, int64, (indptr[-1],)."""
+    return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+
+
+def keep_best(query: IntVector, row: RowVector, score: FloatVector, n_queries: int, count: int) -> Candidates:
+    """Order candidates by falling score within their query and keep the first `count` of each.
+
+    Args:
+        query: int64, (n,), the query of each candidate.
+        row: int32, (n,), distinct within a query.
+        score: float32, (n,), finite.
+        n_queries: number of queries in the batch.
+        count: most candidates kept per query; > 0.
+    Returns: Candidates; ties are broken by rising row, so the result does not depend on the order given.
+    """
+    order = np.lexsort((row, -score, query))
+    query, row, score = query[order], row[order], score[order]
+    sizes = np.bincount(query, minlength=n_queries)
+    starts = np.concatenate(([0], np.cumsum(sizes)))
+    kept = np.arange(len(row)) - starts[query] < count
+    indptr = np.concatenate(([0], np.cumsum(np.minimum(sizes, count)))).astype(np.int64)
+    return Candidates(indptr, row[kept], score[kept])
+
+
+def unite(found: dict[str, Candidates]) -> Pool:
+    """Merge the candidates of several retrievers into one pool.
+
+    Args:
+        found: candidates by retriever name; all over the same batch of queries, at least one retriever.
+    """
+    names = tuple(found)
+    n_queries = len(next(iter(found.values())).indptr) - 1
+    query = np.concatenate([segment_numbers(part.indptr) for part in found.values()])
+    row = np.concatenate([part.row for part in found.values()])
+    column = np.repeat(np.arange(len(names)), [len(part.row) for part in found.values()])
+    score = np.concatenate([part.score for part in found.values()])
+    key = query * (int(row.max(initial=0)) + 1) + row
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    scores = np.full((len(first), len(names)), np.nan, np.float32)
+    scores[place, column] = score
+    sizes = np.bincount(query[first], minlength=n_queries)
+    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    return Pool(indptr, row[first], scores, names)

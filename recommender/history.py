@@ -1,0 +1,105 @@
+"""Histories: what subjects did, as aligned arrays that training, bundles and live requests share.
+
+A history keeps one entry per item, day and kind (a second view of an item on the same day adds nothing), in
+rising time. It never holds ids, only rows of the bundle's item index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+IntVector = npt.NDArray[np.int64]
+RowVector = npt.NDArray[np.int32]
+MinuteVector = npt.NDArray[np.int32]
+CodeVector = npt.NDArray[np.uint8]
+
+MINUTES_PER_DAY = 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Histories:
+    """Ragged histories: segment i is indptr[i]:indptr[i + 1], ordered by rising minute.
+
+    indptr: int64, (n + 1,).  item_row: int32.  minute: int32, minutes since 1970-01-01 UTC.
+    kind: uint8, codes of events.KIND_CODES.  channel: uint8, position in the bundle's list of channels.
+    """
+
+    indptr: IntVector
+    item_row: RowVector
+    minute: MinuteVector
+    kind: CodeVector
+    channel: CodeVector
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @classmethod
+    def empty(cls, count: int) -> Histories:
+        """Return `count` histories without entries."""
+        return cls(
+            np.zeros(count + 1, np.int64),
+            np.empty(0, np.int32),
+            np.empty(0, np.int32),
+            np.empty(0, np.uint8),
+            np.empty(0, np.uint8),
+        )
+
+    def of(self, subject: int) -> Histories:
+        """Return one segment as a batch of one."""
+        start, stop = int(self.indptr[subject]), int(self.indptr[subject + 1])
+        part = slice(start, stop)
+        return Histories(
+            np.array([0, stop - start], np.int64),
+            self.item_row[part],
+            self.minute[part],
+            self.kind[part],
+            self.channel[part],
+        )
+
+    def before(self, minute: int) -> Histories:
+        """Return the histories without entries at or after `minute`."""
+        return self._keep(self.minute < minute)
+
+    def _keep(self, kept: npt.NDArray[np.bool_]) -> Histories:
+        sizes = np.concatenate(([0], np.cumsum(kept)))
+        return Histories(
+            sizes[self.indptr].astype(np.int64),
+            self.item_row[kept],
+            self.minute[kept],
+            self.kind[kept],
+            self.channel[kept],
+        )
+
+
+def stack(parts: Sequence[Histories]) -> Histories:
+    """Put batches of histories one after the other: segments are kept apart."""
+    offsets = np.cumsum([0, *(int(part.indptr[-1]) for part in parts)])
+    indptr = [parts[0].indptr[:1], *(part.indptr[1:] + offset for part, offset in zip(parts, offsets, strict=False))]
+    return Histories(
+        np.concatenate(indptr),
+        np.concatenate([part.item_row for part in parts]),
+        np.concatenate([part.minute for part in parts]),
+        np.concatenate([part.kind for part in parts]),
+        np.concatenate([part.channel for part in parts]),
+    )
+
+
+def merge(parts: Sequence[Histories]) -> Histories:
+    """Merge all segments of all parts into one history, as one person's subjects are; ordered by time, without repeats."""
+    whole = stack(parts)
+    day = whole.minute // MINUTES_PER_DAY
+    order = np.lexsort((whole.kind, whole.item_row, whole.minute))
+    keys = np.stack((whole.item_row[order], day[order], whole.kind[order]))
+    _, first = np.unique(keys, axis=1, return_index=True)
+    kept = order[np.sort(first)]
+    return Histories(
+        np.array([0, len(kept)], np.int64),
+        whole.item_row[kept],
+        whole.minute[kept],
+        whole.kind[kept],
+        whole.channel[kept],
+    )
