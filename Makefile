@@ -81,4 +81,8 @@ $(ready): pyproject.toml constraints.txt
 	echo "Setting up $(VENV) with $$("$$python" --version), once; this downloads about 300 MB."; \
 	"$$python" -m venv $(VENV); \
 	$(bin)/python -m pip install $$([ -t 1 ] || echo -q) -c constraints.txt -e '.[$(EXTRAS)]'; \
+	if ! $(bin)/python -c 'import lightgbm' 2>/dev/null; then \
+	  $(bin)/python -c 'import lightgbm' 2>&1 | tail -1 >&2; \
+	  echo "The OpenMP runtime that LightGBM and implicit use may be missing. On Debian: apt-get install libgomp1" >&2; exit 1; \
+	fi; \
 	touch $@
