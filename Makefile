@@ -12,7 +12,7 @@ ready := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format bench quality constraints clean
+.PHONY: help setup demo serve test check format docs bench quality constraints clean
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: $(ready) ## check format, lint, types, import rules and documents
 format: $(ready) ## put the code into the house format
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
+
+docs: $(ready) ## write docs/settings.md from the settings in the code
+	$(bin)/python -m tests.settings_page
 
 bench: $(ready) ## measure ingest, training and serving, and print the figures
 	$(bin)/python -m tests.benchmarks $(ARGS)
