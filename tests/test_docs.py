@@ -1,4 +1,4 @@
-"""Promises of the documents: links lead somewhere, commands exist, both languages agree, settings are listed."""
+"""Promises of the documents: links lead somewhere, commands exist, languages agree, settings are listed."""
 
 import re
 import shlex
