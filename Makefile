@@ -33,7 +33,7 @@ check: $(ready) ## check format, lint, types, import rules and documents
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports
-	$(bin)/python -m pytest -q tests/test_docs.py
+	$(bin)/python -m pytest -q tests/test_docs.py tests/test_structure.py
 
 format: $(ready) ## put the code into the house format
 	$(bin)/ruff format .

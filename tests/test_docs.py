@@ -10,6 +10,7 @@ import click
 import pytest
 
 from recommender.cli import main
+from recommender.columns import TABLES
 from tests import settings_page
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +119,16 @@ def test_both_readmes_have_the_same_sections_and_commands() -> None:
 
 def test_every_setting_is_documented_as_it_is() -> None:
     assert settings_page.PAGE.read_text("utf-8") == settings_page.render(), "run `make docs`"
+
+
+def test_the_data_contract_names_every_table_and_column() -> None:
+    text = (ROOT / "docs" / "data-contract.md").read_text("utf-8")
+    written = dict(re.findall(r"^\| (\w+) \| (\w+\*.*) \|$", text, re.MULTILINE))
+    expected = {
+        name: ", ".join(column.name + "*" * column.required for column in spec.columns)
+        for name, spec in TABLES.items()
+    }
+    assert written == expected
 
 
 def test_changelog_has_the_version() -> None:
