@@ -1,0 +1,264 @@
+"""Operation: what one route takes, answers and needs; and the OpenAPI 3.1 document made from all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api import problems
+from api.fields import Answer
+from api.problems import PROBLEM_MEDIA_TYPE, ProblemKind
+from api.schemas import ProblemAnswer
+from recommender.ids import MAX_ID_BYTES
+
+Json = dict[str, Any]
+JSON_MEDIA_TYPE = "application/json"
+_REFERENCE = "#/components/schemas/{model}"
+_PATH_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a view returns: a body that orjson can write, or bytes of another media type."""
+
+    body: object
+    status: int = 200
+    media_type: str = JSON_MEDIA_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path: routing, authorization, reading and the document all follow from it.
+
+    `view` is called with the services, the call, and, by name, path parameters, `body` and `query` as read.
+    `scope` None needs no key. `answers` has the schema of each status that is not a problem (None: plain text).
+    """
+
+    id: str
+    method: str
+    path: str
+    tag: str
+    summary: str
+    description: str
+    view: Callable[..., Reply]
+    answers: Mapping[int, type[Answer] | None]
+    scope: str | None = None
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    problems: tuple[ProblemKind, ...] = ()
+    localized: bool = False
+
+    @property
+    def path_parameters(self) -> list[str]:
+        """Names of the parameters in the path."""
+        return _PATH_PARAMETER.findall(self.path)
+
+    @property
+    def rule(self) -> str:
+        """The path as a routing rule."""
+        return _PATH_PARAMETER.sub(r"<\1>", self.path)
+
+    @property
+    def all_problems(self) -> tuple[ProblemKind, ...]:
+        """Every kind of problem that this operation can answer with."""
+        kinds: list[ProblemKind] = []
+        if self.body is not None:
+            kinds += [problems.INVALID_JSON, problems.BODY_TOO_LARGE, problems.UNSUPPORTED_MEDIA_TYPE]
+        if self.body is not None or self.query is not None or self.path_parameters:
+            kinds.append(problems.INVALID_REQUEST)
+        if self.scope is not None:
+            kinds += [problems.UNAUTHORIZED, problems.FORBIDDEN, problems.STORE_BUSY]
+        kinds += [*self.problems, problems.INTERNAL_ERROR]
+        return tuple(kind for kind in problems.PROBLEM_KINDS if kind in kinds)
+
+
+def document(operations: Sequence[Operation], version: str, prefix: str = "") -> Json:
+    """Return the OpenAPI document.
+
+    Args:
+        operations: all operations, in the order shown.
+        version: of the software.
+        prefix: the path that a proxy put before ours.
+    """
+    paths: dict[str, Json] = {}
+    schemas = _schemas(operations)
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Memberwise",
+            "version": version,
+            "summary": "Which products to show to a member of a retailer, in any channel, right now.",
+            "description": _INTRODUCTION,
+        },
+        "servers": [{"url": prefix or "/"}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, `mw_...`, made by `memberwise keys create`.",
+                }
+            },
+        },
+    }
+
+
+_INTRODUCTION = """\
+Every error is `application/problem+json` (RFC 9457) of one shape: `errors` names each field, the value found and
+what is accepted. `request_id` (also in the header `X-Request-Id`; send your own to join logs) finds the call in
+the log. Unknown fields are errors. Times are ISO 8601 with an offset; money is in the currency's minor unit. Ids
+that hold "/" or control characters can be used in bodies only, not in paths. New fields may appear in answers."""
+_TAGS = {
+    "recommendations": "Slates of items for members, identities and unknown customers.",
+    "events": "What customers did; changes their next answer.",
+    "catalog": "Items, stores, stock, members and identities.",
+    "operations": "Health, figures and this document.",
+}
+
+
+def _schemas(operations: Sequence[Operation]) -> Json:
+    models: list[type[BaseModel]] = [ProblemAnswer]
+    for operation in operations:
+        answers = [answer for answer in operation.answers.values() if answer is not None]
+        models += [model for model in (operation.body, operation.query, *answers) if model is not None]
+    distinct = list(dict.fromkeys(models))
+    _, definitions = models_json_schema([(model, "validation") for model in distinct], ref_template=_REFERENCE)
+    schemas: Json = definitions["$defs"]
+    open_to_growth = _names_below(Answer)
+    for name, schema in schemas.items():
+        schema.pop("title", None)
+        for part in schema.get("properties", {}).values():
+            part.pop("title", None)
+        if name in open_to_growth:
+            schema.pop("additionalProperties", None)
+    return schemas
+
+
+def _names_below(model: type[BaseModel]) -> set[str]:
+    below = model.__subclasses__()
+    return {found.__name__ for found in below}.union(*(_names_below(found) for found in below))
+
+
+def _operation(operation: Operation, schemas: Json) -> Json:
+    entry: Json = {
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": operation.description,
+        "security": [] if operation.scope is None else [{"key": []}],
+        "parameters": _parameters(operation, schemas),
+        "responses": _responses(operation),
+    }
+    if operation.scope is not None:
+        entry["description"] += f"\n\nNeeds a key with the scope `{operation.scope}`."
+        entry["x-scope"] = operation.scope
+    if operation.body is not None:
+        content: Json = {"schema": _reference(operation.body)}
+        examples = _examples(operation.body)
+        if examples:
+            content["examples"] = examples
+        entry["requestBody"] = {"required": True, "content": {JSON_MEDIA_TYPE: content}}
+    return entry
+
+
+def _parameters(operation: Operation, schemas: Json) -> list[Json]:
+    found: list[Json] = [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES},
+        }
+        for name in operation.path_parameters
+    ]
+    if operation.query is not None:
+        schema = schemas[operation.query.__name__]
+        required = schema.get("required", [])
+        for name, part in schema["properties"].items():
+            parameter = {"name": name, "in": "query", "required": name in required, "schema": part}
+            if "description" in part:
+                parameter["description"] = part["description"]
+            found.append(parameter)
+    if operation.localized:
+        found.append(
+            {
+                "name": "Accept-Language",
+                "in": "header",
+                "description": "Language of reasons and titles: `en` (default) or `zh`.",
+                "schema": {"type": "string"},
+                "example": "zh-CN",
+            }
+        )
+    return found
+
+
+def _responses(operation: Operation) -> Json:
+    found: Json = {}
+    for status, answer in operation.answers.items():
+        content: Json = {"text/plain": {"schema": {"type": "string"}}}
+        if answer is not None:
+            body: Json = {"schema": _reference(answer)}
+            examples = _examples(answer)
+            if examples:
+                body["examples"] = examples
+            content = {JSON_MEDIA_TYPE: body}
+        description = (answer.__doc__ or "").split("\n")[0] if answer is not None else operation.summary
+        found[str(status)] = {"description": description, "headers": _REQUEST_ID_HEADER, "content": content}
+    for status in sorted({kind.status for kind in operation.all_problems}):
+        kinds = [kind for kind in operation.all_problems if kind.status == status]
+        found.setdefault(str(status), _problem_response(kinds))
+    return found
+
+
+def _problem_response(kinds: Sequence[ProblemKind]) -> Json:
+    headers = dict(_REQUEST_ID_HEADER)
+    if any(kind.retry_after_seconds is not None for kind in kinds):
+        headers["Retry-After"] = {
+            "description": "Seconds to wait before the next try.",
+            "schema": {"type": "integer"},
+        }
+    examples = {kind.name: {"summary": kind.title, "value": _problem_example(kind)} for kind in kinds}
+    return {
+        "description": "; ".join(f"{kind.name}: {kind.title}" for kind in kinds) + ".",
+        "headers": headers,
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": _reference(ProblemAnswer), "examples": examples}},
+    }
+
+
+def _problem_example(kind: ProblemKind) -> Json:
+    request_id = "5f0c6e1a9b3d4c7e8f2a1b0c9d8e7f6a"
+    errors = [_FIELD_EXAMPLE] if kind is problems.INVALID_REQUEST else []
+    return problems.Problem(kind, kind.meaning).body(request_id) | {"errors": errors}
+
+
+_FIELD_EXAMPLE = problems.FieldError(
+    "count", "Input should be less than or equal to 100", 500, "at most 100"
+).body()
+_REQUEST_ID_HEADER: Json = {
+    "X-Request-Id": {
+        "description": "The request's id: the one sent, or a new one.",
+        "schema": {"type": "string"},
+    }
+}
+
+
+def _reference(model: type[BaseModel]) -> Json:
+    return {"$ref": _REFERENCE.format(model=model.__name__)}
+
+
+def _examples(model: type[BaseModel]) -> Json:
+    extra = model.model_config.get("json_schema_extra")
+    listed = extra.get("examples", []) if isinstance(extra, dict) else []
+    assert isinstance(listed, list)
+    return {f"example-{number}": {"value": value} for number, value in enumerate(listed, 1)}

@@ -1,0 +1,81 @@
+"""ServiceSettings: what the web workers and the background worker need to know beside the shared settings."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recommender.settings import CoreSettings, setting
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings(CoreSettings):
+    """Settings of `memberwise serve` and `memberwise worker`."""
+
+    host: str = field(default="127.0.0.1", metadata=setting("Address the service listens on."))
+    port: int = field(
+        default=8000, metadata=setting("Port the service listens on; 0 picks a free one.", minimum=0, maximum=65535)
+    )
+    workers: int = field(
+        default=0, metadata=setting("Web worker processes; 0: one per processor.", minimum=0, maximum=256)
+    )
+    threads: int = field(
+        default=4, metadata=setting("Threads of each web worker.", minimum=1, maximum=64)
+    )
+    keepalive_seconds: int = field(
+        default=5,
+        metadata=setting("How long an idle connection is kept open.", unit="seconds", minimum=0, maximum=3600),
+    )
+    graceful_seconds: int = field(
+        default=30,
+        metadata=setting(
+            "How long requests may go on when the service stops.", unit="seconds", minimum=1, maximum=3600
+        ),
+    )
+    max_body_bytes: int = field(
+        default=8 * 1024 * 1024,
+        metadata=setting("Largest request body.", unit="bytes", minimum=1024, maximum=1 << 30),
+    )
+    clock_skew_seconds: int = field(
+        default=300,
+        metadata=setting(
+            "How far in the future an event may lie; later ones are rejected.",
+            unit="seconds",
+            minimum=0,
+            maximum=86400,
+        ),
+    )
+    spool: str = field(
+        default="",
+        metadata=setting("Folder of the exposure spool, on a disk of this machine. Empty: spool in HOME."),
+    )
+    drain_seconds: float = field(
+        default=2.0,
+        metadata=setting(
+            "How often the worker moves exposures from the spool to the database.",
+            unit="seconds",
+            minimum=0.1,
+            maximum=3600,
+        ),
+    )
+    compact_seconds: float = field(
+        default=600.0,
+        metadata=setting(
+            "How often the worker copies live events to the event log.", unit="seconds", minimum=1, maximum=86400
+        ),
+    )
+    log_level: str = field(
+        default="info",
+        metadata=setting("Least level that is logged.", choices=("debug", "info", "warning", "error")),
+    )
+
+    @property
+    def spool_folder(self) -> Path:
+        """The folder of the exposure spool, with the default filled in."""
+        return Path(self.spool).expanduser() if self.spool else self.home / "spool"
+
+    @property
+    def worker_count(self) -> int:
+        """The number of web workers, with the default filled in."""
+        return self.workers or len(os.sched_getaffinity(0))
