@@ -65,10 +65,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name].place.partition(":")
-        try:
-            command = getattr(importlib.import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            raise _missing_package(cmd_name, error) from error
+        command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 
@@ -77,35 +74,23 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command named first, telling expected errors plainly."""
-        try:
-            return super().resolve_command(ctx, args)
-        except MemberwiseError as error:
-            raise ExpectedError(one_line(error)) from error
-
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command, telling expected errors plainly."""
+        """Run a command, telling expected errors and missing extras plainly."""
         try:
             return super().invoke(ctx)
         except MemberwiseError as error:
             raise ExpectedError(one_line(error)) from error
+        except ModuleNotFoundError as error:
+            extra = EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            advice = f"The package {error.name} is missing: pip install 'memberwise[{extra}]'."
+            raise ExpectedError(advice) from error
 
 
 def one_line(error: MemberwiseError) -> str:
     """Return what an error says, on one line."""
     return " ".join(str(error).split())
-
-
-def _missing_package(command: str, error: ModuleNotFoundError) -> Exception:
-    extra = EXTRAS.get((error.name or "").partition(".")[0])
-    if extra is None:
-        return error
-    return MemberwiseError(
-        f"`memberwise {command}` needs the package {error.name}: pip install 'memberwise[{extra}]'."
-    )
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,70 @@
+"""Turns what database drivers raise into Memberwise errors: busy, unreachable, unusable, unacceptable."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import sqlalchemy.exc
+
+from recommender.errors import InputError, MemberwiseError, SettingsError, StoreBusyError
+
+_SQLITE_UNUSABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_SQLITE_TRANSIENT = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+)
+_POSTGRES_TRANSIENT = (
+    "08",  # connection exceptions
+    "40",  # serialization failure, deadlock
+    "53",  # insufficient resources
+    "55P03",  # lock not available
+    "57",  # operator intervention: shutdown, cancelled
+    "58",  # system error
+)
+_POSTGRES_SETTINGS = ("28", "3D")  # invalid authorization, no such database
+
+
+def translate(error: BaseException) -> MemberwiseError | None:
+    """Return the Memberwise error that says what a driver error means, or None if it is our own mistake.
+
+    Args:
+        error: raised by SQLAlchemy, sqlite3 or psycopg.
+    """
+    if isinstance(error, sqlalchemy.exc.TimeoutError):
+        return StoreBusyError("All database connections are in use. Try again later.")
+    origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
+    if isinstance(origin, sqlite3.Error):
+        return _from_sqlite(origin)
+    if type(origin).__module__.partition(".")[0] == "psycopg":
+        return _from_postgres(origin)
+    return None
+
+
+def _from_sqlite(error: sqlite3.Error) -> MemberwiseError | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    primary = None if code is None else code & 0xFF
+    if primary in _SQLITE_TRANSIENT:
+        return StoreBusyError(f"The database cannot be used now: {error}. Try again later.")
+    if primary in _SQLITE_UNUSABLE:
+        return SettingsError(f"The database file cannot be opened: {error}.", field="MEMBERWISE_DATABASE_URL")
+    return None
+
+
+def _from_postgres(error: BaseException | None) -> MemberwiseError | None:
+    state = getattr(error, "sqlstate", None)
+    if state is None:
+        if type(error).__name__ in ("OperationalError", "ConnectionTimeout"):
+            return StoreBusyError("The database does not answer. Try again later.")
+        if type(error).__name__ == "DataError":
+            return InputError(f"A value cannot be stored: {error}.")
+        return None
+    if state.startswith(_POSTGRES_SETTINGS):
+        return SettingsError(f"The database refuses: {error}.", field="MEMBERWISE_DATABASE_URL")
+    if state.startswith(_POSTGRES_TRANSIENT):
+        return StoreBusyError("The database cannot be used now. Try again later.", value=state)
+    if state.startswith("22"):
+        return InputError(f"A value cannot be stored: {error}.")
+    return None

@@ -1,0 +1,219 @@
+"""The SQL tables: canonical ones made from the data contract, and the operational ones beside them.
+
+Times are BIGINT microseconds, days INTEGER, JSON is text. An optional column that is part of a key holds ''
+(text) or the epoch (time) where the export says nothing. Rows that serving keeps in memory carry
+`change_sequence`, the global sequence of their last change. The same schema is written out, frozen, in
+migrations/versions/.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from recommender.columns import EVENTS, TABLES, Column, ColumnKind, TableSpec
+from recommender.storage.types import EPOCH, ByteText, Day, UtcTime
+
+metadata = sa.MetaData()
+
+LIVE_TABLES = (
+    "members",
+    "consents",
+    "identities",
+    "items",
+    "item_relations",
+    "stores",
+    "prices",
+    "assortment",
+    "inventory",
+)
+"""Canonical tables whose rows carry `change_sequence`."""
+
+SUBJECT_COLUMNS = ("member_id", "namespace", "identity_value")
+"""Columns of the events contract that SQL and the event log replace by `subject`."""
+
+_TYPES: dict[ColumnKind, TypeEngine[Any]] = {
+    ColumnKind.ID: ByteText,
+    ColumnKind.TEXT: ByteText,
+    ColumnKind.CHOICE: ByteText,
+    ColumnKind.JSON: ByteText,
+    ColumnKind.INTEGER: sa.BigInteger(),
+    ColumnKind.CENTS: sa.BigInteger(),
+    ColumnKind.NUMBER: sa.Double(),
+    ColumnKind.BOOLEAN: sa.Boolean(),
+    ColumnKind.TIME: UtcTime(),
+    ColumnKind.DATE: Day(),
+}
+
+
+def _column(column: Column, spec: TableSpec) -> sa.Column[Any]:
+    in_key = column.name in spec.key
+    required = column.required or in_key
+    return sa.Column(
+        column.name, _TYPES[column.kind], primary_key=in_key, nullable=not required, autoincrement=False
+    )
+
+
+def key_default(column: Column) -> object:
+    """Return what an optional key column holds where nothing is said: '' or the epoch."""
+    return EPOCH if column.kind is ColumnKind.TIME else ""
+
+
+_CLUSTERED = ("item_relations", "prices", "assortment", "inventory")
+"""Large tables read by the first part of their key, which SQLite keeps in key order."""
+
+_EXTRA_COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
+    "items": (sa.Column("hidden", sa.Boolean(), nullable=False, server_default=sa.false()),),
+    "identities": (sa.Column("unlinked_at", UtcTime()),),
+}
+
+
+def _canonical(spec: TableSpec) -> sa.Table:
+    columns = [_column(column, spec) for column in spec.columns]
+    columns += _EXTRA_COLUMNS.get(spec.name, ())
+    if spec.name in LIVE_TABLES:
+        columns.append(sa.Column("change_sequence", sa.BigInteger(), nullable=False, index=True))
+    return sa.Table(spec.name, metadata, *columns, sqlite_with_rowid=spec.name not in _CLUSTERED)
+
+
+CANONICAL: dict[str, sa.Table] = {name: _canonical(spec) for name, spec in TABLES.items() if name != "events"}
+"""Every canonical table but events, by name."""
+
+sa.Index("ix_identities_member_id", CANONICAL["identities"].c.member_id)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", ByteText, primary_key=True),
+    sa.Column("value", sa.BigInteger(), nullable=False),
+)
+"""`sequence` is the last sequence given out; `changed:TABLE` that of a table's last change; `logged` that of
+the last posted event copied to the event log; `hash_key:VERSION` a fingerprint of the hash key."""
+
+events = sa.Table(
+    "events",
+    metadata,
+    *(_column(column, EVENTS) for column in EVENTS.columns if column.name not in SUBJECT_COLUMNS),
+    sa.Column("subject", ByteText),
+    sa.Column("source", ByteText, nullable=False),
+    sa.Column("content_hash", sa.BigInteger(), nullable=False),
+    sa.Column("sequence", sa.BigInteger(), nullable=False),
+    sa.Column("in_log", sa.Boolean(), nullable=False),
+    sa.Column("received_at", UtcTime(), nullable=False),
+    sa.Index("ix_events_subject_sequence", "subject", "sequence"),
+    sa.Index("ix_events_sequence", "sequence"),
+)
+"""Recent events. `in_log`: came with a load whose files hold it too; posted events are in the log once their
+sequence is not above the counter `logged`."""
+
+log_files = sa.Table(
+    "log_files",
+    metadata,
+    sa.Column("path", ByteText, primary_key=True),
+    sa.Column("month", ByteText, nullable=False, index=True),
+    sa.Column("rows", sa.BigInteger(), nullable=False),
+    sa.Column("bytes", sa.BigInteger(), nullable=False),
+    sa.Column("sha256", ByteText, nullable=False),
+    sa.Column("sequence", sa.BigInteger(), nullable=False),
+    sa.Column("load_id", ByteText),
+    sa.Column("min_time", UtcTime(), nullable=False),
+    sa.Column("max_time", UtcTime(), nullable=False),
+)
+"""The committed files of the event log; `sequence`: the last event sequence a file holds."""
+
+loads = sa.Table(
+    "loads",
+    metadata,
+    sa.Column("load_id", ByteText, primary_key=True),
+    sa.Column("source", ByteText, nullable=False),
+    sa.Column("file", ByteText, nullable=False),
+    sa.Column("checksum", ByteText, nullable=False, index=True),
+    sa.Column("read", sa.BigInteger(), nullable=False),
+    sa.Column("added", sa.BigInteger(), nullable=False),
+    sa.Column("duplicate", sa.BigInteger(), nullable=False),
+    sa.Column("rejected", sa.BigInteger(), nullable=False),
+    sa.Column("started_at", UtcTime(), nullable=False),
+    sa.Column("finished_at", UtcTime()),
+)
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("source", ByteText, primary_key=True),
+    sa.Column("store_id", ByteText, primary_key=True),
+    sa.Column("day", Day(), primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.BigInteger(), nullable=False),
+)
+"""Events by source, store ('' = none named) and UTC day."""
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_id", ByteText, primary_key=True),
+    sa.Column("name", ByteText, nullable=False),
+    sa.Column("sha256", ByteText, nullable=False, unique=True),
+    sa.Column("scopes", ByteText, nullable=False),
+    sa.Column("created_at", UtcTime(), nullable=False),
+    sa.Column("expires_at", UtcTime()),
+    sa.Column("revoked_at", UtcTime()),
+)
+exposures = sa.Table(
+    "exposures",
+    metadata,
+    sa.Column("recommendation_id", ByteText, primary_key=True),
+    sa.Column("position", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("item_id", ByteText, nullable=False),
+    sa.Column("score", sa.Double()),
+    sa.Column("retriever", ByteText),
+    sa.Column("reason", ByteText),
+    sa.Column("propensity", sa.Double()),
+    sa.Column("scenario", ByteText, nullable=False),
+    sa.Column("bundle_id", ByteText),
+    sa.Column("strategy", ByteText, nullable=False),
+    sa.Column("experiment", ByteText),
+    sa.Column("subject", ByteText),
+    sa.Column("store_id", ByteText),
+    sa.Column("channel", ByteText),
+    sa.Column("occurred_at", UtcTime(), nullable=False),
+    sa.Index("ix_exposures_subject_occurred_at", "subject", "occurred_at"),
+)
+spool_files = sa.Table(
+    "spool_files",
+    metadata,
+    sa.Column("file", ByteText, primary_key=True),
+    sa.Column("offset", sa.BigInteger(), nullable=False),
+)
+"""How many bytes of each exposure spool file are in SQL."""
+
+retrain_requests = sa.Table(
+    "retrain_requests",
+    metadata,
+    sa.Column("request_id", ByteText, primary_key=True),
+    sa.Column("requested_at", UtcTime(), nullable=False),
+    sa.Column("requested_by", ByteText, nullable=False),
+    sa.Column("reason", ByteText, nullable=False),
+    sa.Column("started_at", UtcTime()),
+    sa.Column("finished_at", UtcTime()),
+    sa.Column("bundle_id", ByteText),
+    sa.Column("error", ByteText),
+)
+erased_subjects = sa.Table(
+    "erased_subjects",
+    metadata,
+    sa.Column("subject", ByteText, primary_key=True),
+    sa.Column("erased_at", UtcTime(), nullable=False),
+)
+"""Tombstones: subjects whose events no reader may use again."""
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("sequence", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("at", UtcTime(), nullable=False),
+    sa.Column("caller", ByteText, nullable=False),
+    sa.Column("action", ByteText, nullable=False),
+    sa.Column("target", ByteText, nullable=False),
+    sa.Column("details", ByteText),
+)
+"""Who changed what: writes made by a person or an application key."""
