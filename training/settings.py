@@ -1,0 +1,192 @@
+"""TrainingSettings: what a training run can be told, from a TOML file; the bundle keeps the values used."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+
+from recommender.errors import SettingsError
+from recommender.settings import read_settings, setting
+
+PROTOCOLS = ("", "time", "rolling", "last_order", "leave_one_out")
+
+
+@dataclass(frozen=True, slots=True)
+class WeightSettings:
+    """How fast events lose weight."""
+
+    purchase_half_life_days: float = field(
+        default=90.0, metadata=setting("Age at which a purchase counts half.", unit="days", minimum=0.1)
+    )
+    browse_half_life_days: float = field(
+        default=14.0, metadata=setting("Age at which a view counts half.", unit="days", minimum=0.1)
+    )
+    browse_weight: float = field(
+        default=0.2, metadata=setting("Weight of browsing beside purchases.", unit="factor", minimum=0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PopularitySettings:
+    """Popularity overall and by store, and trends."""
+
+    half_life_days: float = field(
+        default=21.0,
+        metadata=setting("Age at which a sale counts half for popularity.", unit="days", minimum=0.1),
+    )
+    store_prior: float = field(
+        default=500.0,
+        metadata=setting("Sales in a store that all stores' shares are worth.", unit="sales", minimum=0.1),
+    )
+    store_depth: int = field(
+        default=200, metadata=setting("Items kept in a store's list.", unit="items", minimum=1)
+    )
+    trending_days: float = field(
+        default=14.0, metadata=setting("The recent period of trends.", unit="days", minimum=0.1)
+    )
+    trending_prior: float = field(
+        default=5.0, metadata=setting("Sales added to what a trend expects.", unit="sales", minimum=0.1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatSettings:
+    """Repeat purchases."""
+
+    horizon_days: float = field(
+        default=28.0,
+        metadata=setting("Period that shows what due items are worth.", unit="days", minimum=0.1),
+    )
+    prior_gaps: float = field(
+        default=2.0,
+        metadata=setting("Own intervals that an item's usual one is worth.", unit="intervals", minimum=0.1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FactorSettings:
+    """Alternating least squares."""
+
+    factors: int = field(default=64, metadata=setting("Dimensions of the factors.", minimum=1, maximum=1024))
+    iterations: int = field(default=15, metadata=setting("Passes over members and items.", minimum=1))
+    warm_iterations: int = field(
+        default=5, metadata=setting("Passes that continue an earlier window's fit.", minimum=1)
+    )
+    alpha: float = field(default=20.0, metadata=setting("Confidence per unit of weight.", minimum=0.001))
+    regularization: float = field(default=0.05, metadata=setting("L2 weight.", minimum=0))
+    min_members: int = field(
+        default=5, metadata=setting("Items with fewer members get no factors.", unit="members", minimum=1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NeighborSettings:
+    """Item-item neighbours and members with similar taste."""
+
+    neighbors: int = field(default=50, metadata=setting("Neighbours kept per item.", unit="items", minimum=1))
+    shrinkage: float = field(
+        default=0.5, metadata=setting("Exponent of popularity in the cosine.", minimum=0, maximum=1)
+    )
+    dimensions: int = field(
+        default=128, metadata=setting("Dimensions in which members are compared.", minimum=1)
+    )
+    pool_size: int = field(
+        default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1)
+    )
+    n_peers: int = field(default=300, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
+    sharpness: float = field(default=2.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """How evaluation windows are cut."""
+
+    protocol: str = field(
+        default="",
+        metadata=setting("How history and truth are told apart; empty: the data decides.", choices=PROTOCOLS),
+    )
+    window_days: float = field(
+        default=0.0,
+        metadata=setting("Length of a window; 0: 28, less for short histories.", unit="days", minimum=0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """How a model is evaluated."""
+
+    members: int = field(
+        default=5000,
+        metadata=setting("Members evaluated, drawn by the seed; 0: all.", unit="members", minimum=0),
+    )
+    bootstrap_rounds: int = field(
+        default=1000, metadata=setting("Resamples behind an interval.", unit="rounds", minimum=20)
+    )
+    baseline_half_life_days: float = field(
+        default=90.0,
+        metadata=setting("Decay of the personal baseline.", unit="days", minimum=0.1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """Everything a training run can be told; the seed and these values decide the bundle."""
+
+    seed: int = field(default=7, metadata=setting("Seed of every random choice.", minimum=0))
+    threads: int = field(
+        default=0,
+        metadata=setting("Threads of the fits; 0: one per processor core.", unit="threads", minimum=0),
+    )
+    history_entries: int = field(
+        default=1000,
+        metadata=setting("Most recent entries kept per member in the bundle.", unit="entries", minimum=1),
+    )
+    weights: WeightSettings = field(default_factory=WeightSettings)
+    popularity: PopularitySettings = field(default_factory=PopularitySettings)
+    repeat: RepeatSettings = field(default_factory=RepeatSettings)
+    factors: FactorSettings = field(default_factory=FactorSettings)
+    neighbors: NeighborSettings = field(default_factory=NeighborSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+
+    @property
+    def thread_count(self) -> int:
+        """Threads to use on this machine."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+def read_training_settings(file: Path | None) -> TrainingSettings:
+    """Read training settings from a TOML file; without one they are the defaults.
+
+    The environment is not asked: the same file must give the same bundle everywhere.
+
+    Raises: SettingsError if the file cannot be read, a name is unknown or a value is not accepted.
+    """
+    return read_settings(TrainingSettings, {}, file)
+
+
+def settings_text(settings: TrainingSettings) -> str:
+    """Write settings as the TOML that read_training_settings() reads: every value, also the defaults."""
+    lines = ["# The settings of this training run, as they were used."]
+    lines += _lines(settings)
+    for entry in fields(settings):
+        table = getattr(settings, entry.name)
+        if is_dataclass(table):
+            lines += ["", f"[{entry.name}]", *_lines(table)]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(table: object) -> list[str]:
+    values = {entry.name: getattr(table, entry.name) for entry in fields(table)}  # type: ignore[arg-type]
+    return [f"{name} = {_toml(value)}" for name, value in values.items() if not is_dataclass(value)]
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value:
+        return f'"{value}"'
+    raise SettingsError("A training setting cannot be written as TOML.", value=value)
