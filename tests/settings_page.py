@@ -5,6 +5,7 @@ from pathlib import Path
 
 from api.settings import ServiceSettings
 from recommender.settings import CoreSettings, SettingRow, describe
+from training.settings import TrainingSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
 
@@ -13,10 +14,11 @@ INTRODUCTION = """\
 
 <!-- Written by `make docs` from the settings in the code. -->
 
-A setting is read from the environment under the name in the first column, or from a TOML file under the
-same name without `MEMBERWISE_` and in lower case. The environment wins. The file is the one named by
+A setting is read from the environment under the name in the first column, or from a TOML file under the same
+name without `MEMBERWISE_` and in lower case. The environment wins. The file is the one named by
 `MEMBERWISE_SETTINGS`, else `memberwise.toml` in `MEMBERWISE_HOME` if there is one. A wrong value stops the
 program at its start, with the setting, the value and what is accepted; so does an unknown name in the file.
+An unknown `MEMBERWISE_` variable is a warning.
 
 ```toml
 # memberwise.toml
@@ -26,9 +28,17 @@ currency = "CNY"
 ```
 """
 
+TRAINING = """
+## A training run
+
+These decide the models and nothing else does: they come from the TOML file that `memberwise train` is given,
+never from the environment, and are copied into the bundle. A name with a dot stands in a table:
+`factors.alpha` is `alpha` under `[factors]`.
+"""
+
 
 def render() -> str:
-    """Return the whole page: one table for what every process shares, one for the service."""
+    """Return the whole page: what every process shares, what the service adds, what a run can be told."""
     core = describe(CoreSettings)
     shared = {row.name for row in core}
     service = [row for row in describe(ServiceSettings) if row.name not in shared]
@@ -36,26 +46,25 @@ def render() -> str:
         (
             INTRODUCTION,
             "## Every process\n",
-            _table(core),
+            _table([(row.environment, row) for row in core]),
             "\n## The service (`memberwise serve`, `memberwise worker`)\n",
-            _table(service),
-            "\n## Training\n",
-            "The settings of the models are not here: they belong to a training run and are copied into the",
-            "bundle it makes. `memberwise train --help` names the file and the options.",
+            _table([(row.environment, row) for row in service]),
+            TRAINING,
+            _table([(row.name, row) for row in describe(TrainingSettings)]),
             "",
         )
     )
 
 
-def _table(rows: Sequence[SettingRow]) -> str:
+def _table(rows: Sequence[tuple[str, SettingRow]]) -> str:
     lines = ["| setting | default | unit | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{row.environment}` | {_code(row.default)} | {row.unit} | {row.meaning} |" for row in rows]
+    lines += [f"| `{name}` | {_code(row.default)} | {row.unit} | {row.meaning} |" for name, row in rows]
     return "\n".join(lines)
 
 
 def _code(value: object) -> str:
-    text = str(value)
-    return f"`{text}`" if text else ""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"`{text}`" if text else "empty"
 
 
 if __name__ == "__main__":
