@@ -13,21 +13,18 @@ The gate and every choice read the validation window; the test window is only re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from recommender.errors import TrainingDataError
 from recommender.events import KIND_CODES, EventKind
-from recommender.history import MINUTES_PER_DAY, Histories
+from recommender.history import MINUTES_PER_DAY
 from training.dataset import Dataset
 from training.metrics import Ragged
+from training.windows import Protocol, Split, Truth, Window
 
 BoolVector = npt.NDArray[np.bool_]
-MinuteVector = npt.NDArray[np.int32]
-RowVector = npt.NDArray[np.int32]
 IntVector = npt.NDArray[np.int64]
 
 LONGEST_WINDOW_DAYS = 28
@@ -38,100 +35,6 @@ FEWEST_GAPS = 10
 FEWEST_PEOPLE = 2
 _PURCHASE = KIND_CODES[EventKind.PURCHASE]
 _NOT_RANKED = int(np.iinfo(np.int64).max)
-
-
-class Protocol(StrEnum):
-    """How history and truth are told apart."""
-
-    TIME = "time"
-    ROLLING = "rolling"
-    LAST_ORDER = "last_order"
-    LEAVE_ONE_OUT = "leave_one_out"
-
-
-class Subset(StrEnum):
-    """Which truth items count."""
-
-    ALL = "all"
-    REPEAT = "repeat"
-    NOVEL = "novel"
-    NEVER_SEEN = "never_seen"
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What people really bought in a window: distinct items per person, items rising.
-
-    person_row: int32, (n,), the people with at least one item, rising.  items: one list per person.
-    bought, seen: bool per item: had the person bought it, or met it at all, in the history before?
-    """
-
-    person_row: RowVector
-    items: Ragged
-    bought: BoolVector
-    seen: BoolVector
-
-    def of(self, subset: Subset) -> Ragged:
-        """Return the items that count in a subset; lists may be empty."""
-        kept = {
-            Subset.ALL: np.ones(len(self.bought), bool),
-            Subset.REPEAT: self.bought,
-            Subset.NOVEL: ~self.bought,
-            Subset.NEVER_SEEN: ~self.seen,
-        }[subset]
-        return self.items.keep(kept)
-
-    def select(self, people: npt.NDArray[np.integer]) -> Truth:
-        """Return the truth of some of the people, given by position, rising."""
-        chosen = np.zeros(len(self.person_row), bool)
-        chosen[people] = True
-        entry = np.repeat(chosen, self.items.sizes)
-        return Truth(self.person_row[chosen], self.items.select(people), self.bought[entry], self.seen[entry])
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One question put to a model: what may be seen, when it is asked, what happened then.
-
-    as_of: int32, (n_people,), the minute at which each person's slate is computed.
-    history: bool, (n_entries,), the dataset entries that lie before it.
-    fit_minute: a model that sees only `history` is fitted as of this minute.
-    """
-
-    name: str
-    as_of: MinuteVector
-    history: BoolVector
-    fit_minute: int
-    truth: Truth
-
-    def cut(self, dataset: Dataset) -> Dataset:
-        """Return the dataset without the entries that must not be seen."""
-        return replace(dataset, entries=dataset.entries.where(self.history))
-
-    def histories(self, dataset: Dataset) -> Histories:
-        """Return every person's visible history, one segment per person row."""
-        return self.cut(dataset).histories(int(np.iinfo(np.int32).max))
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """The windows chosen for a dataset, oldest first, and why.
-
-    origins: the test windows; protocols other than ROLLING have one.
-    window_days: the length of a window, if it has one.
-    """
-
-    protocol: Protocol
-    reason: str
-    window_days: float | None
-    ranker: tuple[Window, ...]
-    validation: Window
-    origins: tuple[Window, ...]
-
-    @property
-    def test(self) -> Window:
-        """The newest test window."""
-        return self.origins[-1]
 
 
 def split_dataset(
@@ -152,17 +55,19 @@ def split_dataset(
     Raises: TrainingDataError if the history cannot be split, saying why.
     """
     check_history(dataset)
-    reason = "asked for"
-    if protocol is None:
-        protocol, reason = choose_protocol(dataset)
-    if protocol in (Protocol.TIME, Protocol.ROLLING):
-        origins = rolling_origins if protocol is Protocol.ROLLING else 1
-        split = _split_by_time(dataset, protocol, reason, window_days, ranker_windows, origins)
-    else:
-        split = _split_by_person(dataset, protocol, reason, ranker_windows)
-    for window in (split.validation, *split.origins):
-        _check_window(window, split)
-    return split
+    if protocol is not None:
+        return _split(dataset, protocol, "asked for", window_days, ranker_windows, rolling_origins)
+    protocol, reason = choose_protocol(dataset)
+    try:
+        return _split(dataset, protocol, reason, window_days, ranker_windows, rolling_origins)
+    except TrainingDataError as thin:
+        if protocol is not Protocol.TIME:
+            raise
+        try:
+            reason = f"no usable time windows ({thin.message})"
+            return _split(dataset, Protocol.LAST_ORDER, reason, None, ranker_windows, rolling_origins)
+        except TrainingDataError:
+            raise thin from None
 
 
 def check_history(dataset: Dataset) -> None:
@@ -284,6 +189,20 @@ def build_truth(dataset: Dataset, history: BoolVector, asked: BoolVector) -> Tru
     )
 
 
+def _split(
+    dataset: Dataset, protocol: Protocol, reason: str, days: float | None, ranker: int, rolling: int
+) -> Split:
+    """Split by one protocol, and refuse windows that hold too little to mean anything."""
+    if protocol in (Protocol.TIME, Protocol.ROLLING):
+        origins = rolling if protocol is Protocol.ROLLING else 1
+        split = _split_by_time(dataset, protocol, reason, days, ranker, origins)
+    else:
+        split = _split_by_person(dataset, protocol, reason, ranker)
+    for window in (*reversed(split.origins), split.validation):
+        _check_window(window)
+    return split
+
+
 def _split_by_time(
     dataset: Dataset, protocol: Protocol, reason: str, days: float | None, ranker: int, origins: int
 ) -> Split:
@@ -320,14 +239,13 @@ def _split_by_person(dataset: Dataset, protocol: Protocol, reason: str, ranker: 
     return Split(protocol, text, None, earlier, windows[1], (windows[0],))
 
 
-def _check_window(window: Window, split: Split) -> None:
+def _check_window(window: Window) -> None:
     n_people = len(window.truth.person_row)
     if n_people < FEWEST_PEOPLE:
         raise TrainingDataError(
-            f"The {window.name} window holds purchases of {n_people} members only ({split.reason}). "
-            "Load more history, leave out stray late events with --until, or choose another split.",
+            f"The {window.name} window holds purchases of {n_people} members only. Load more history, leave "
+            "out stray late events with --until, or choose another split.",
             field="split",
-            value=split.protocol.value,
             accepted=", ".join(Protocol),
         )
 

@@ -1,0 +1,111 @@
+"""What a split is made of: a window asks one question, its truth holds the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.history import Histories
+from training.dataset import Dataset
+from training.metrics import Ragged
+
+BoolVector = npt.NDArray[np.bool_]
+MinuteVector = npt.NDArray[np.int32]
+RowVector = npt.NDArray[np.int32]
+
+
+class Protocol(StrEnum):
+    """How history and truth are told apart."""
+
+    TIME = "time"
+    ROLLING = "rolling"
+    LAST_ORDER = "last_order"
+    LEAVE_ONE_OUT = "leave_one_out"
+
+
+class Subset(StrEnum):
+    """Which truth items count."""
+
+    ALL = "all"
+    REPEAT = "repeat"
+    NOVEL = "novel"
+    NEVER_SEEN = "never_seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What people really bought in a window: distinct items per person, items rising.
+
+    person_row: int32, (n,), the people with at least one item, rising.  items: one list per person.
+    bought, seen: bool per item: had the person bought it, or met it at all, in the history before?
+    """
+
+    person_row: RowVector
+    items: Ragged
+    bought: BoolVector
+    seen: BoolVector
+
+    def of(self, subset: Subset) -> Ragged:
+        """Return the items that count in a subset; lists may be empty."""
+        kept = {
+            Subset.ALL: np.ones(len(self.bought), bool),
+            Subset.REPEAT: self.bought,
+            Subset.NOVEL: ~self.bought,
+            Subset.NEVER_SEEN: ~self.seen,
+        }[subset]
+        return self.items.keep(kept)
+
+    def select(self, people: npt.NDArray[np.integer]) -> Truth:
+        """Return the truth of some of the people, given by position, rising."""
+        chosen = np.zeros(len(self.person_row), bool)
+        chosen[people] = True
+        entry = np.repeat(chosen, self.items.sizes)
+        return Truth(self.person_row[chosen], self.items.select(people), self.bought[entry], self.seen[entry])
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One question put to a model: what may be seen, when it is asked, what happened then.
+
+    as_of: int32, (n_people,), the minute at which each person's slate is computed.
+    history: bool, (n_entries,), the dataset entries that lie before it.
+    fit_minute: a model that sees only `history` is fitted as of this minute.
+    """
+
+    name: str
+    as_of: MinuteVector
+    history: BoolVector
+    fit_minute: int
+    truth: Truth
+
+    def cut(self, dataset: Dataset) -> Dataset:
+        """Return the dataset without the entries that must not be seen."""
+        return replace(dataset, entries=dataset.entries.where(self.history))
+
+    def histories(self, dataset: Dataset) -> Histories:
+        """Return every person's visible history, one segment per person row."""
+        return self.cut(dataset).histories(int(np.iinfo(np.int32).max))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The windows chosen for a dataset, oldest first, and why.
+
+    origins: the test windows; protocols other than ROLLING have one.
+    window_days: the length of a window, if it has one.
+    """
+
+    protocol: Protocol
+    reason: str
+    window_days: float | None
+    ranker: tuple[Window, ...]
+    validation: Window
+    origins: tuple[Window, ...]
+
+    @property
+    def test(self) -> Window:
+        """The newest test window."""
+        return self.origins[-1]
