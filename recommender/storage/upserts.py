@@ -43,8 +43,8 @@ def upsert(
     """Add or change rows of a canonical table (all but events), inside a write transaction.
 
     A column that a row does not name keeps its value. Rows with the same key are applied one after the other.
-    Inventory older than what is stored is left out and counted as unchanged; inventory without `as_of` is as of
-    `now`. Serving notices what changed through `change_sequence`.
+    Inventory older than what is stored is left out and counted as unchanged; inventory without `as_of` is as
+    of `now`. Serving notices what changed through `change_sequence`.
 
     Args:
         table_name: a name of columns.TABLES but events.
@@ -77,7 +77,8 @@ def _prepare(table: sa.Table, row: Mapping[str, object], now: datetime) -> Row:
                 field=name,
                 accepted=", ".join(column.name for column in spec.columns),
             )
-        prepared[name] = value
+        if value is not None or name != "hidden":
+            prepared[name] = value
     for column in spec.columns:
         if column.name in spec.key and prepared.get(column.name) is None:
             if column.required:
@@ -112,15 +113,16 @@ def _upsert_chunk(
 
 def _merge(table: sa.Table, old: Row | None, row: Row) -> tuple[str, Row]:
     """Return what becomes of a row and the row as it is to be stored; the old one itself if unchanged."""
+    merged = row if old is None else {**old, **row}
+    for column in TABLES[table.name].columns:
+        if column.required and merged.get(column.name) is None:
+            raise InputError(f"A row of {table.name} lacks a required column.", field=column.name)
     if old is None:
-        for column in TABLES[table.name].columns:
-            if column.required and row.get(column.name) is None:
-                raise InputError(f"A new row of {table.name} lacks a required column.", field=column.name)
-        return "added", row
+        return "added", merged
     outdated = table.name == "inventory" and old["as_of"] is not None and row["as_of"] < old["as_of"]
     if outdated or all(old.get(name) == value for name, value in row.items()):
         return "unchanged", old
-    return "changed", {**old, **row}
+    return "changed", merged
 
 
 def read_rows(connection: Connection, table: sa.Table, keys: Sequence[Key]) -> dict[Key, Row]:
@@ -128,7 +130,8 @@ def read_rows(connection: Connection, table: sa.Table, keys: Sequence[Key]) -> d
     names = TABLES[table.name].key
     columns = [column for column in table.c if column.name != "change_sequence"]
     chosen = sa.select(*columns).where(_one_of(table, names, list(dict.fromkeys(keys))))
-    return {_key(row, names): dict(row) for row in connection.execute(chosen).mappings()}
+    found = [dict(row) for row in connection.execute(chosen).mappings()]
+    return {_key(row, names): row for row in found}
 
 
 def _one_of(table: sa.Table, names: tuple[str, ...], keys: Sequence[Key]) -> sa.ColumnElement[bool]:
@@ -146,7 +149,9 @@ def _insert(connection: Connection, table: sa.Table, rows: Sequence[Row], sequen
 def _update(connection: Connection, table: sa.Table, rows: Sequence[Row], sequence: int) -> None:
     names = TABLES[table.name].key
     for columns, group in _grouped(rows):
-        values = {name: sa.bindparam(f"new_{name}") for name in columns if name not in names}
+        values: dict[str, sa.BindParameter[Any]] = {
+            name: sa.bindparam(f"new_{name}") for name in columns if name not in names
+        }
         if table.name in LIVE_TABLES:
             values["change_sequence"] = sa.bindparam("new_change_sequence")
         matches = [table.c[name] == sa.bindparam(f"key_{name}") for name in names]

@@ -1,0 +1,93 @@
+"""Members: what serving needs to know of one member, and the consents that decide on personalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from recommender.columns import LEARNED_KINDS
+from recommender.events import member_subject
+from recommender.storage.statements import fetch
+from recommender.storage.types import from_day_number
+
+ADULT_AGE_YEARS = 18
+PERSONALIZATION = "personalization"
+"""The purpose of a consent that switches personal recommendations off or on."""
+
+_MEMBER = """
+SELECT kind, household_id, home_store_id, adult, birth_date,
+  (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'personalization'
+   ORDER BY at DESC, granted LIMIT 1),
+  (SELECT 1 FROM erased_subjects WHERE subject = ?)
+FROM members WHERE member_id = ?"""
+_STRANGER = """
+SELECT NULL, NULL, NULL, NULL, NULL,
+  (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'personalization'
+   ORDER BY at DESC, granted LIMIT 1),
+  (SELECT 1 FROM erased_subjects WHERE subject = ?)"""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One member as serving sees them.
+
+    adult: True, False, or None if neither the flag nor a birth date says.
+    personalised: False if the latest consent refuses it, or for kinds outside LEARNED_KINDS.
+    """
+
+    member_id: str
+    kind: str
+    household_id: str | None
+    home_store_id: str | None
+    adult: bool | None
+    personalised: bool
+
+
+def read_member(connection: Connection, member_id: str, now: datetime) -> MemberRow | None:
+    """Return one member, or None if nothing is recorded of them or they were erased.
+
+    A member without a row whose consent is known is an ordinary consumer with that consent. Of consents given
+    at the same moment the strictest counts.
+    """
+    values = (member_id, member_subject(member_id))
+    found = fetch(connection, _MEMBER, (*values, member_id))
+    recorded = bool(found)
+    if not recorded:
+        found = fetch(connection, _STRANGER, values)
+    kind, household_id, home_store_id, adult, birth_date, granted, erased = found[0]
+    if erased or (not recorded and granted is None):
+        return None
+    kind = kind or LEARNED_KINDS[0]
+    return MemberRow(
+        member_id=member_id,
+        kind=kind,
+        household_id=household_id,
+        home_store_id=home_store_id,
+        adult=_is_adult(adult, birth_date, now),
+        personalised=kind in LEARNED_KINDS and (granted is None or bool(granted)),
+    )
+
+
+def member_kinds(connection: Connection) -> dict[str, str]:
+    """Return the kind of every member who is not an ordinary consumer, by member id."""
+    rows: list[tuple[Any, ...]] = fetch(
+        connection,
+        "SELECT member_id, kind FROM members WHERE kind IS NOT NULL AND kind <> ? ORDER BY member_id",
+        (LEARNED_KINDS[0],),
+    )
+    return dict(rows)
+
+
+def _is_adult(flag: str | None, birth_day: int | None, now: datetime) -> bool | None:
+    if flag in ("true", "false"):
+        return flag == "true"
+    if birth_day is None:
+        return None
+    return _age(from_day_number(birth_day), now.date()) >= ADULT_AGE_YEARS
+
+
+def _age(born: date, today: date) -> int:
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
