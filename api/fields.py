@@ -1,4 +1,6 @@
-"""Types of the fields that request bodies share: ids, times, dates, channels; strict, with JSON schemas of their own."""
+"""Types of the fields that request bodies share: ids, times, dates, channels; strict, with JSON schemas of
+their own.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ class Answer(BaseModel):
 
 def wrong(kind: str, detail: str, accepted: str) -> PydanticCustomError:
     """Make the error of a field of ours; `accepted` reaches the caller."""
-    return PydanticCustomError("memberwise_" + kind, "{detail}", {"detail": detail, "accepted": accepted})  # type: ignore[arg-type]
+    return PydanticCustomError("memberwise_" + kind, "{detail}", {"detail": detail, "accepted": accepted})
 
 
 def _checked_id(value: str) -> str:

@@ -37,7 +37,8 @@ class Operation:
     """One method of one path: routing, authorization, reading and the document all follow from it.
 
     `view` is called with the services, the call, and, by name, path parameters, `body` and `query` as read.
-    `scope` None needs no key. `answers` has the schema of each status that is not a problem (None: plain text).
+    `scope` None needs no key. `answers` has the schema of each status that is not a problem (None: plain
+    text).
     """
 
     id: str
@@ -115,10 +116,12 @@ def document(operations: Sequence[Operation], version: str, prefix: str = "") ->
 
 
 _INTRODUCTION = """\
-Every error is `application/problem+json` (RFC 9457) of one shape: `errors` names each field, the value found and
-what is accepted. `request_id` (also in the header `X-Request-Id`; send your own to join logs) finds the call in
-the log. Unknown fields are errors. Times are ISO 8601 with an offset; money is in the currency's minor unit. Ids
-that hold "/" or control characters can be used in bodies only, not in paths. New fields may appear in answers."""
+Every error is `application/problem+json` (RFC 9457) of one shape: `errors` names each field, the value found
+and what is accepted. `request_id` (also in the header `X-Request-Id`; send your own to join logs) finds the
+call in the log. Unknown fields are errors. Times are ISO 8601 with an offset; money is in the currency's
+minor unit. Ids that hold "/" or control characters can be used in bodies only, not in paths. New fields may
+appear in answers.
+"""
 _TAGS = {
     "recommendations": "Slates of items for members, identities and unknown customers.",
     "events": "What customers did; changes their next answer.",
@@ -133,7 +136,9 @@ def _schemas(operations: Sequence[Operation]) -> Json:
         answers = [answer for answer in operation.answers.values() if answer is not None]
         models += [model for model in (operation.body, operation.query, *answers) if model is not None]
     distinct = list(dict.fromkeys(models))
-    _, definitions = models_json_schema([(model, "validation") for model in distinct], ref_template=_REFERENCE)
+    _, definitions = models_json_schema(
+        [(model, "validation") for model in distinct], ref_template=_REFERENCE
+    )
     schemas: Json = definitions["$defs"]
     open_to_growth = _names_below(Answer)
     for name, schema in schemas.items():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.problems import INVALID_JSON, INVALID_REQUEST, FieldError, ProblemError
+from recommender.errors import InputError
+from recommender.ids import check_id
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
@@ -85,11 +87,26 @@ def read_query(schema: type[Schema], parameters: dict[str, list[str]]) -> Schema
     return read
 
 
+def read_path(parameters: Mapping[str, str]) -> None:
+    """Check the ids in a path. Raises: ProblemError, invalid-request."""
+    for name, value in parameters.items():
+        try:
+            check_id(value)
+        except InputError as error:
+            found = FieldError(name, error.message, value[:SHOWN_CHARACTERS], error.accepted)
+            raise _refusal((found,)) from None
+
+
 def field_errors(error: ValidationError, schema: type[BaseModel]) -> tuple[FieldError, ...]:
-    """Return an entry per wrong field: its path, the value found (shortened; never an identity), what is accepted."""
+    """Return an entry per wrong field: its path, the value found (shortened; never an identity), what is
+    accepted.
+    """
     return tuple(
         FieldError(
-            _path(found["loc"]), _DETAILS.get(found["type"], found["msg"]), _shown(found), _accepted(found, schema)
+            _path(found["loc"]),
+            _DETAILS.get(found["type"], found["msg"]),
+            _shown(found),
+            _accepted(found, schema),
         )
         for found in error.errors(include_url=False, include_context=True)
     )

@@ -1,4 +1,6 @@
-"""Request and response bodies of recommendations, events and operations; `table_schemas.py` has the tables' rows."""
+"""Request and response bodies of recommendations, events and operations; `table_schemas.py` has the tables'
+rows.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Lax = Field(strict=False)
 Channel = Annotated[str, Field(description="One of the known channels.", max_length=64)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT, description="Items wanted.")]
 Excluded = Annotated[list[Id], Field(max_length=MAX_EXCLUDED, description="Items that must not be shown.")]
-ScenarioField = Annotated[Scenario, Field(strict=False, description="The placement: what makes a good slate here.")]
+ScenarioField = Annotated[
+    Scenario, Field(strict=False, description="The placement: what makes a good slate here.")
+]
 StoreField = Annotated[
     Id | None, Field(description="The shop or online store whose stock, assortment and prices hold.")
 ]
@@ -55,7 +59,13 @@ class RecommendationRequest(RecommendationQuery):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"scenario": "home", "member_id": "1008", "store_id": "shop-12", "channel": "app", "count": 5},
+                {
+                    "scenario": "home",
+                    "member_id": "1008",
+                    "store_id": "shop-12",
+                    "channel": "app",
+                    "count": 5,
+                },
                 {"scenario": "trending", "count": 10},
                 {"scenario": "discover", "identity": {"namespace": "wechat_openid", "value": "oAbc123"}},
             ]
@@ -101,7 +111,9 @@ class SlateItem(Answer):
 
 
 class RecommendationAnswer(Answer):
-    """The slate. `strategy` names the path that made it, `flags` what was not known, `dropped` what rules removed."""
+    """The slate. `strategy` names the path that made it, `flags` what was not known, `dropped` what rules
+    removed.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -304,3 +316,11 @@ class ReadyAnswer(Answer):
     bundle_id: str
     trained_until: str
     warnings: list[str]
+
+
+class OpenApiAnswer(Answer):
+    """The document itself, OpenAPI 3.1."""
+
+    model_config = ConfigDict(extra="allow")
+    openapi: str
+    paths: dict[str, Any]

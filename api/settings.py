@@ -15,17 +15,18 @@ class ServiceSettings(CoreSettings):
 
     host: str = field(default="127.0.0.1", metadata=setting("Address the service listens on."))
     port: int = field(
-        default=8000, metadata=setting("Port the service listens on; 0 picks a free one.", minimum=0, maximum=65535)
+        default=8000,
+        metadata=setting("Port the service listens on; 0 picks a free one.", minimum=0, maximum=65535),
     )
     workers: int = field(
         default=0, metadata=setting("Web worker processes; 0: one per processor.", minimum=0, maximum=256)
     )
-    threads: int = field(
-        default=4, metadata=setting("Threads of each web worker.", minimum=1, maximum=64)
-    )
+    threads: int = field(default=4, metadata=setting("Threads of each web worker.", minimum=1, maximum=64))
     keepalive_seconds: int = field(
         default=5,
-        metadata=setting("How long an idle connection is kept open.", unit="seconds", minimum=0, maximum=3600),
+        metadata=setting(
+            "How long an idle connection is kept open.", unit="seconds", minimum=0, maximum=3600
+        ),
     )
     graceful_seconds: int = field(
         default=30,
@@ -62,7 +63,10 @@ class ServiceSettings(CoreSettings):
     compact_seconds: float = field(
         default=600.0,
         metadata=setting(
-            "How often the worker copies live events to the event log.", unit="seconds", minimum=1, maximum=86400
+            "How often the worker copies live events to the event log.",
+            unit="seconds",
+            minimum=1,
+            maximum=86400,
         ),
     )
     log_level: str = field(

@@ -1,4 +1,6 @@
-"""Rows of the canonical tables that the API takes: the columns of recommender/columns.py, strict and described."""
+"""Rows of the canonical tables that the API takes: the columns of recommender/columns.py, strict and
+described.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ class UnlinkRow(Body):
 
     namespace: Namespace
     value: Id
-    member_id: Annotated[Id, Field(description="Only this member's link; every link if left out.")] | None = None
+    member_id: Annotated[Id, Field(description="Only this member's link; every link if left out.")] | None = (
+        None
+    )
 
 
 class ItemsRequest(Body):
@@ -192,23 +196,32 @@ class UpsertAnswer(Answer):
     unchanged: int
 
 
-class LinksAnswer(UpsertAnswer):
-    """What was linked. A value that now leads to two members is a conflict: it is used for neither until resolved."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"received": 1, "added": 1, "changed": 0, "unchanged": 0, "conflicts": []}]
-        }
-    )
-    conflicts: list[LinkConflict]
-
-
 class LinkConflict(Answer):
-    """A value with active links to several members: `row` is its number in the call, from 0."""
+    """A row of the call, from 0, whose value now leads to several members; it counts for none until one is
+    unlinked.
+    """
 
     row: int
     namespace: str
-    member_ids: list[str]
+
+
+class LinksAnswer(UpsertAnswer):
+    """What was linked, and which values now lead to several members."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "received": 1,
+                    "added": 1,
+                    "changed": 0,
+                    "unchanged": 0,
+                    "conflicts": [{"row": 0, "namespace": "wechat_openid"}],
+                }
+            ]
+        }
+    )
+    conflicts: list[LinkConflict]
 
 
 class UnlinksAnswer(Answer):

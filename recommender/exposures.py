@@ -1,12 +1,13 @@
 """Exposure: what was served; ExposureLog: the spool that a web worker appends to before it replies.
 
-Each process writes a file of its own, one JSON line per answer, and holds a shared lock on it while it lives. The
-background worker moves whole lines into the database by (file, offset), see storage/exposures.py, and removes a
-file that has been moved whole and that nobody holds any more.
+Each process writes a file of its own, one JSON line per answer, and holds a shared lock on it while it
+lives. The background worker moves whole lines into the database by (file, offset), see storage/exposures.py,
+and removes a file that has been moved whole and that nobody holds any more.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -90,7 +91,8 @@ class Exposure:
 
 
 class ExposureLog:
-    """Appends exposures to this process's spool file; safe to share between threads, opened at the first record.
+    """Appends exposures to this process's spool file; safe to share between threads, opened at the first
+    record.
 
     `failed` counts the exposures that could not be written.
     """
@@ -112,7 +114,7 @@ class ExposureLog:
                 self.failed += 1
                 return False
             try:
-                self._append(line)
+                self._append(line, exposure.occurred_at)
             except OSError as error:
                 self.failed += 1
                 self._retry_at = exposure.occurred_at + RETRY_AFTER
@@ -126,16 +128,17 @@ class ExposureLog:
         with self._lock:
             self._close()
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, line: bytes, now: datetime) -> None:
         if self._handle is None or self._size >= self._file_bytes:
             self._close()
-            self._handle = _open_spool_file(self._folder)
+            self._handle = _open_spool_file(self._folder, now)
             self._size = 0
         written = os.write(self._handle, line)
         self._size += written
         if written < len(line):
-            # The disk is full. A later line must not be glued to this half; the next record starts a new file.
-            raise OSError(28, "no space left for the whole line")
+            # The disk is full. A later line must not be glued to this half; the next record starts a new
+            # file.
+            raise OSError(errno.ENOSPC, "no space left for the whole line")
 
     def _close(self) -> None:
         if self._handle is not None:
@@ -145,7 +148,9 @@ class ExposureLog:
 
 @dataclass(frozen=True, slots=True)
 class SpoolPart:
-    """Whole lines read from a spool file: their exposures, the offset behind them, and how many were damaged."""
+    """Whole lines read from a spool file: their exposures, the offset behind them, and how many were
+    damaged.
+    """
 
     exposures: tuple[Exposure, ...]
     next_offset: int
@@ -182,7 +187,9 @@ def read_spool(path: Path, offset: int, size: int = PART_BYTES) -> SpoolPart:
 
 
 def remove_finished(path: Path, offset: int) -> bool:
-    """Remove a spool file if no process holds it and nothing whole lies behind `offset`; tell whether it is gone."""
+    """Remove a spool file if no process holds it and nothing whole lies behind `offset`; tell whether it is
+    gone.
+    """
     try:
         handle = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -199,12 +206,14 @@ def remove_finished(path: Path, offset: int) -> bool:
         os.close(handle)
 
 
-def _open_spool_file(folder: Path) -> int:
+def _open_spool_file(folder: Path, now: datetime) -> int:
     """Make a spool file of our own and hold it; tries again where it was removed before it was held."""
     folder.mkdir(parents=True, exist_ok=True)
     while True:
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}{SPOOL_SUFFIX}"
-        handle = os.open(folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        name = f"{now:%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}{SPOOL_SUFFIX}"
+        handle = os.open(
+            folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
+        )
         fcntl.flock(handle, fcntl.LOCK_SH)
         if os.fstat(handle).st_nlink:
             return handle

@@ -1,0 +1,133 @@
+"""create_app and build_services: the only place where the parts of the service are put together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from flask import Flask, Request, Response, g, request
+
+from api.language import choose_language
+from api.logs import request_logger
+from api.openapi import JSON_MEDIA_TYPE, Operation, Reply
+from api.problems import (
+    INTERNAL_ERROR,
+    PROBLEM_MEDIA_TYPE,
+    UNSUPPORTED_MEDIA_TYPE,
+    FieldError,
+    ProblemError,
+    problem_of,
+)
+from api.reading import read_body, read_path, read_query
+from api.routes import OPERATIONS
+from api.routes.pages import add_pages
+from api.services import Call, Services
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def create_app(services: Services) -> Flask:
+    """Make the application: a route per operation, one shape for errors, one log line per request."""
+    app = Flask("memberwise", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
+    app.url_map.merge_slashes = False
+    for operation in OPERATIONS:
+        view = _endpoint(operation, services)
+        app.add_url_rule(operation.rule, operation.id, view, methods=[operation.method])
+    add_pages(app)
+    app.before_request(_starter(services))
+    app.after_request(_finisher(services))
+    app.register_error_handler(Exception, _answer_error)
+    return app
+
+
+def _starter(services: Services) -> Callable[[], None]:
+    def start() -> None:
+        sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = sent if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
+        g.call = Call(request_id, services.clock(), time.perf_counter())
+
+    return start
+
+
+def _endpoint(operation: Operation, services: Services) -> Callable[..., Response]:
+    """Wrap a view: authorize, read what was sent, call, write what it returns."""
+
+    def endpoint(**path: str) -> Response:
+        call: Call = g.call
+        environ = request.environ
+        call.operation = operation.id
+        if operation.scope is not None:
+            call.caller = services.keys.authorize(
+                environ.get("HTTP_AUTHORIZATION"), operation.scope, time.monotonic()
+            )
+        if operation.localized:
+            call.language = choose_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
+        values: dict[str, Any] = dict(path)
+        if path:
+            read_path(path)
+        if operation.query is not None:
+            values["query"] = read_query(operation.query, request.args.to_dict(flat=False))
+        if operation.body is not None:
+            values["body"] = read_body(operation.body, _json_bytes(request))
+        return _response(operation.view(services, call, **values))
+
+    return endpoint
+
+
+def _json_bytes(sent: Request) -> bytes:
+    if sent.mimetype != JSON_MEDIA_TYPE:
+        error = FieldError(
+            "Content-Type", UNSUPPORTED_MEDIA_TYPE.title, sent.mimetype or None, JSON_MEDIA_TYPE
+        )
+        raise ProblemError(UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_MEDIA_TYPE.meaning, (error,))
+    return sent.get_data(cache=False)
+
+
+def _response(reply: Reply) -> Response:
+    body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
+    return Response(body, reply.status, dict(reply.headers), content_type=reply.media_type)
+
+
+def _answer_error(error: Exception) -> Response:
+    call: Call = g.call
+    problem = problem_of(error)
+    call.notes["problem"] = problem.kind.name
+    if problem.kind is INTERNAL_ERROR:
+        logger.error("request_failed request_id=%s", call.request_id, exc_info=error)
+    body = orjson.dumps(problem.body(call.request_id))
+    return Response(body, problem.kind.status, problem.headers, content_type=PROBLEM_MEDIA_TYPE)
+
+
+def _finisher(services: Services) -> Callable[[Response], Response]:
+    log = request_logger(services.settings.log_level)
+    metrics = services.metrics
+
+    def finish(response: Response) -> Response:
+        call: Call = g.call
+        seconds = time.perf_counter() - call.started
+        response.headers["X-Request-Id"] = call.request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault("Cache-Control", "no-store")
+        metrics.requests.labels(call.operation, response.status_code).inc()
+        metrics.request_seconds.labels(call.operation).observe(seconds)
+        log.info(
+            "request",
+            request_id=call.request_id,
+            operation=call.operation,
+            method=request.method,
+            status=response.status_code,
+            milliseconds=round(seconds * 1000, 3),
+            key_id=call.caller.key_id if call.caller is not None else None,
+            **call.notes,
+        )
+        return response
+
+    return finish

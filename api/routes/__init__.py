@@ -1,0 +1,13 @@
+"""One file per resource; OPERATIONS lists every operation, in the order the document shows them."""
+
+from __future__ import annotations
+
+from api.openapi import Operation
+from api.routes import catalog, events, operations, recommendations
+
+OPERATIONS: tuple[Operation, ...] = (
+    *recommendations.OPERATIONS,
+    *events.OPERATIONS,
+    *catalog.OPERATIONS,
+    *operations.OPERATIONS,
+)

@@ -1,0 +1,80 @@
+"""The gunicorn entry point: modules are loaded before the workers fork, everything else after."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from api.app import build_services, create_app
+from api.metrics import forget_process
+from api.settings import ServiceSettings
+
+START_SECONDS = 120
+"""How long a worker may take until its bundle is verified and warm."""
+
+
+class PlainLogger(Logger):  # type: ignore[misc]
+    """Gunicorn's own lines join ours; the line per request is written by the application."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave formats and outputs to the root logger."""
+        super().setup(cfg)
+        self.error_log.handlers = []
+        self.error_log.propagate = True
+
+
+class Service(BaseApplication):  # type: ignore[misc]
+    """Gunicorn with our settings; each worker builds its own application after the fork."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Hand our settings to gunicorn."""
+        settings = self._settings
+        chosen: dict[str, Any] = {
+            "bind": f"{settings.host}:{settings.port}",
+            "workers": settings.worker_count,
+            "threads": settings.threads,
+            "worker_class": "gthread",
+            "keepalive": settings.keepalive_seconds,
+            "timeout": START_SECONDS,
+            "graceful_timeout": settings.graceful_seconds,
+            "preload_app": False,
+            "control_socket_disable": True,
+            "loglevel": settings.log_level,
+            "logger_class": PlainLogger,
+            "child_exit": lambda _server, worker: forget_process(worker.pid),
+            "pre_fork": lambda _server, _worker: _share_memory(),
+        }
+        for name, value in chosen.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Build the application of one worker."""
+        return create_app(build_services(self._settings))
+
+
+def _share_memory() -> None:
+    """Keep what is loaded by now out of garbage collection, which would copy its pages into each worker."""
+    gc.collect()
+    gc.freeze()
+
+
+def run(settings: ServiceSettings) -> None:
+    """Serve until told to stop."""
+    logging.getLogger(__name__).info(
+        "serving address=%s:%d workers=%d threads=%d",
+        settings.host,
+        settings.port,
+        settings.worker_count,
+        settings.threads,
+    )
+    Service(settings).run()
