@@ -42,7 +42,8 @@ def read_subject_state(
     """
     found = resolve(connection, namespace, value)
     if found.member_id is None:
-        member, subjects = None, (subject_key(namespace, value),)
+        member = None
+        subjects: tuple[str, ...] = (subject_key(namespace, value),)
     else:
         member = read_member(connection, found.member_id, now)
         subjects = subjects_of(connection, found.member_id)

@@ -1,0 +1,86 @@
+"""Exposures in SQL: what was shown, moved here from the workers' spool files exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy.engine import Connection
+
+from recommender.exposures import Exposure
+from recommender.storage.statements import execute, execute_many, fetch, marks
+from recommender.storage.types import to_micros
+
+_COLUMNS = (
+    "recommendation_id",
+    "position",
+    "item_id",
+    "score",
+    "retriever",
+    "propensity",
+    "scenario",
+    "bundle_id",
+    "strategy",
+    "experiment",
+    "subject",
+    "store_id",
+    "channel",
+    "occurred_at",
+)
+_INSERT = (
+    f"INSERT INTO exposures ({', '.join(_COLUMNS)}) VALUES ({marks(len(_COLUMNS))}) "
+    "ON CONFLICT (recommendation_id, position) DO NOTHING"
+)
+_START = 'INSERT INTO spool_files (file, "offset") VALUES (?, 0) ON CONFLICT (file) DO NOTHING'
+_ADVANCE = 'UPDATE spool_files SET "offset" = ? WHERE file = ? AND "offset" = ?'
+
+
+def drain(
+    connection: Connection, file: str, offset: int, next_offset: int, exposures: Sequence[Exposure]
+) -> bool:
+    """Store a part of a spool file, inside a write transaction; each part once, whoever tries.
+
+    Args:
+        file: the spool file's name, never used again for another one.
+        offset: where the part begins, in bytes: what `drained_to` said.
+        next_offset: where it ends.
+        exposures: what stands between.
+    Returns: False, with nothing stored, if another process moved this part meanwhile.
+    """
+    execute(connection, _START, (file,))
+    if execute(connection, _ADVANCE, (next_offset, file, offset)) == 0:
+        return False
+    execute_many(connection, _INSERT, [row for exposure in exposures for row in _rows(exposure)])
+    return True
+
+
+def drained_to(connection: Connection, file: str) -> int:
+    """Return how many bytes of a spool file are stored."""
+    found = fetch(connection, 'SELECT "offset" FROM spool_files WHERE file = ?', (file,))
+    return int(found[0][0]) if found else 0
+
+
+def forget_file(connection: Connection, file: str) -> None:
+    """Drop the note about a spool file that was removed, inside a write transaction."""
+    execute(connection, "DELETE FROM spool_files WHERE file = ?", (file,))
+
+
+def _rows(exposure: Exposure) -> Iterator[tuple[object, ...]]:
+    chances = exposure.propensity or (None,) * len(exposure.item_id)
+    shown = zip(exposure.item_id, exposure.score, exposure.source, chances, strict=True)
+    for position, (item_id, score, source, chance) in enumerate(shown, 1):
+        yield (
+            exposure.recommendation_id,
+            position,
+            item_id,
+            score,
+            source,
+            chance,
+            exposure.scenario,
+            exposure.bundle_id,
+            exposure.strategy,
+            exposure.experiment,
+            exposure.subject,
+            exposure.store_id,
+            exposure.channel,
+            to_micros(exposure.occurred_at),
+        )
