@@ -36,7 +36,8 @@ RETRY_AFTER = timedelta(seconds=1)
 class Exposure:
     """One answer: the items of a slate in order (position 1 first), and where they came from.
 
-    subject: whose slate, as in events; None for unknown customers.  source: the retriever, per item.
+    subject: whose slate, as in events; None for unknown customers.  retriever: the one that ranked it
+    highest, and reason: the code of the first one shown, per item.
     propensity: chance of the item at its position where exploration chose it; None without exploration.
     """
 
@@ -50,7 +51,8 @@ class Exposure:
     channel: str | None
     item_id: tuple[str, ...]
     score: tuple[float, ...]
-    source: tuple[str, ...]
+    retriever: tuple[str, ...]
+    reason: tuple[str | None, ...]
     propensity: tuple[float, ...] | None = None
     experiment: str | None = None
 
@@ -68,7 +70,8 @@ class Exposure:
                 "channel": self.channel,
                 "item_id": self.item_id,
                 "score": self.score,
-                "source": self.source,
+                "retriever": self.retriever,
+                "reason": self.reason,
                 "propensity": self.propensity,
                 "experiment": self.experiment,
             },
@@ -81,7 +84,7 @@ class Exposure:
         try:
             values = orjson.loads(line)
             values["occurred_at"] = datetime.fromisoformat(values["occurred_at"])
-            for name in ("item_id", "score", "source"):
+            for name in ("item_id", "score", "retriever", "reason"):
                 values[name] = tuple(values[name])
             if values["propensity"] is not None:
                 values["propensity"] = tuple(values["propensity"])
