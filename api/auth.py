@@ -1,4 +1,4 @@
-"""API key -> Caller(scopes), or 401 / 403; keys are looked up by hash and remembered for at most one
+"""API key -> caller with scopes, or 401 / 403; keys are looked up by hash and remembered for at most one
 second.
 """
 
@@ -7,12 +7,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from api.problems import FORBIDDEN, UNAUTHORIZED, FieldError, ProblemError
+from recommender.errors import InputError
+from recommender.storage.keys import KEY_PREFIX, ApiKey
 
-KEY_PREFIX = "mw_"
 CACHE_SECONDS = 1.0
 CACHE_ENTRIES = 4096
 """Most keys remembered; past it the memory is emptied, so that invented keys cannot fill it."""
@@ -30,17 +30,23 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls: the id of the key, which is not secret, and its scopes."""
-
-    key_id: str
-    sha256: str
-    scopes: frozenset[str]
+FindKey = Callable[[str], ApiKey | None]
+"""Looks up a valid key by the SHA-256 of its text, in hex."""
 
 
-FindKey = Callable[[str], Caller | None]
-"""Looks up a live key by the SHA-256 of its text, in hex."""
+def parse_scopes(text: str) -> frozenset[str]:
+    """Read names of scopes with commas between them.
+
+    Raises: InputError that names the first unknown one.
+    """
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    known = ", ".join(Scope)
+    for name in names:
+        if name not in tuple(Scope):
+            raise InputError("There is no such scope.", field="scopes", value=name, accepted=known)
+    if not names:
+        raise InputError("A key needs a scope.", field="scopes", accepted=known)
+    return frozenset(names)
 
 
 class KeyCache:
@@ -48,9 +54,9 @@ class KeyCache:
 
     def __init__(self, find: FindKey) -> None:
         self._find = find
-        self._known: dict[str, tuple[float, Caller | None]] = {}
+        self._known: dict[str, tuple[float, ApiKey | None]] = {}
 
-    def authorize(self, header: str | None, scope: str, now: float) -> Caller:
+    def authorize(self, header: str | None, scope: str, now: float) -> ApiKey:
         """Return the caller behind an Authorization header.
 
         Args:
@@ -75,16 +81,15 @@ class KeyCache:
             )
         return caller
 
-    def _lookup(self, digest: str, now: float) -> Caller | None:
+    def _lookup(self, digest: str, now: float) -> ApiKey | None:
         remembered = self._known.get(digest)
         if remembered is not None and now < remembered[0]:
             return remembered[1]
-        caller = self._find(digest)
-        # The lookup is by hash of 256 random bits; the comparison below does not tell by its time how much
-        # agrees.
-        if caller is not None and not hmac.compare_digest(caller.sha256, digest):
-            caller = None
+        key = self._find(digest)
+        # Compared once more in constant time; the search itself is by hash, which tells nothing of a key.
+        if key is not None and not hmac.compare_digest(key.sha256, digest):
+            key = None
         if len(self._known) >= CACHE_ENTRIES:
             self._known = {}
-        self._known[digest] = (now + CACHE_SECONDS, caller)
-        return caller
+        self._known[digest] = (now + CACHE_SECONDS, key)
+        return key

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from api.auth import Caller, KeyCache
+from api.auth import KeyCache
 from api.metrics import Metrics
 from api.serving import ServingWatch
 from api.settings import ServiceSettings
 from recommender.exposures import ExposureLog
 from recommender.storage.database import Database
 from recommender.storage.hashing import HashKey
+from recommender.storage.keys import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,6 @@ class Call:
     now: datetime
     started: float
     operation: str = "none"
-    caller: Caller | None = None
+    caller: ApiKey | None = None
     language: str = "en"
     notes: dict[str, object] = field(default_factory=dict)

@@ -51,7 +51,7 @@ class Exposure:
     channel: str | None
     item_id: tuple[str, ...]
     score: tuple[float, ...]
-    retriever: tuple[str, ...]
+    source: tuple[str, ...]
     reason: tuple[str | None, ...]
     propensity: tuple[float, ...] | None = None
     experiment: str | None = None
@@ -70,7 +70,7 @@ class Exposure:
                 "channel": self.channel,
                 "item_id": self.item_id,
                 "score": self.score,
-                "retriever": self.retriever,
+                "source": self.source,
                 "reason": self.reason,
                 "propensity": self.propensity,
                 "experiment": self.experiment,
@@ -84,7 +84,7 @@ class Exposure:
         try:
             values = orjson.loads(line)
             values["occurred_at"] = datetime.fromisoformat(values["occurred_at"])
-            for name in ("item_id", "score", "retriever", "reason"):
+            for name in ("item_id", "score", "source", "reason"):
                 values[name] = tuple(values[name])
             if values["propensity"] is not None:
                 values["propensity"] = tuple(values["propensity"])

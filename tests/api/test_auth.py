@@ -4,8 +4,10 @@ import hashlib
 
 import pytest
 
-from api.auth import CACHE_ENTRIES, CACHE_SECONDS, Caller, KeyCache
+from api.auth import CACHE_ENTRIES, CACHE_SECONDS, KeyCache, parse_scopes
 from api.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
+from recommender.errors import InputError
+from recommender.storage.keys import ApiKey
 
 TOKEN = "mw_" + "x" * 43
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -15,10 +17,10 @@ class Keys:
     """The keys that exist, and how often they were looked up."""
 
     def __init__(self, *scopes: str) -> None:
-        self.found: Caller | None = Caller("k1", DIGEST, frozenset(scopes))
+        self.found: ApiKey | None = ApiKey("k1", "till", DIGEST, frozenset(scopes))
         self.lookups = 0
 
-    def find(self, digest: str) -> Caller | None:
+    def find(self, digest: str) -> ApiKey | None:
         self.lookups += 1
         return self.found if digest == DIGEST else None
 
@@ -63,3 +65,10 @@ def test_invented_keys_do_not_fill_the_memory() -> None:
         with pytest.raises(ProblemError):
             cache.authorize(f"Bearer mw_{number}", "recommend", 0.0)
     assert len(cache._known) <= CACHE_ENTRIES
+
+
+def test_scopes_are_read_and_checked() -> None:
+    assert parse_scopes("recommend, events") == {"recommend", "events"}
+    for text in ("", "recommend,evnts", "all"):
+        with pytest.raises(InputError):
+            parse_scopes(text)

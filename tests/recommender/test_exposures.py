@@ -22,7 +22,7 @@ EXPOSURE = Exposure(
     channel="app",
     item_id=("milk", "bread"),
     score=(0.5, 0.25),
-    retriever=("repeat", "popularity"),
+    source=("repeat", "popularity"),
     reason=("bought_regularly", None),
 )
 

@@ -1,0 +1,139 @@
+"""The background worker: a loop over tasks that may run in any number of processes, each thing done once."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from api.settings import ServiceSettings
+from recommender.errors import MemberwiseError
+from recommender.exposures import read_spool, remove_finished, spool_files
+from recommender.registry import Registry
+from recommender.storage.database import Database, open_database
+from recommender.storage.exposures import drain, drained_to, forget_file
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.5
+"""How long the loop sleeps between looks at what is due."""
+
+
+@dataclass(slots=True)
+class Task:
+    """Something to do again and again: `run` is given the present."""
+
+    name: str
+    every: timedelta
+    run: Callable[[datetime], object]
+    due: datetime = field(default=datetime.min.replace(tzinfo=UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What was moved from the spool: answers, lines that could not be read, and files that are done with."""
+
+    exposures: int = 0
+    damaged: int = 0
+    removed: int = 0
+
+    def __add__(self, other: Drained) -> Drained:
+        return Drained(
+            self.exposures + other.exposures, self.damaged + other.damaged, self.removed + other.removed
+        )
+
+
+def run(settings: ServiceSettings) -> None:
+    """Work until told to stop."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    database = open_database(settings)
+    logger.info("worker_started")
+    run_tasks(_tasks(settings, database), lambda: datetime.now(UTC), stop)
+    drain_spool(database, settings.spool_folder)
+    database.dispose()
+    logger.info("worker_stopped")
+
+
+def run_tasks(tasks: Sequence[Task], clock: Callable[[], datetime], stop: threading.Event) -> None:
+    """Run each task when it is due, until `stop` is set; a task that fails is told and comes again."""
+    while not stop.is_set():
+        for task in tasks:
+            now = clock()
+            if now >= task.due and not stop.is_set():
+                task.due = now + task.every
+                _run_one(task, now)
+        stop.wait(IDLE_SECONDS)
+
+
+def drain_spool(database: Database, folder: Path) -> Drained:
+    """Move every whole line of the spool into the database, and remove the files that are done with."""
+    total = Drained()
+    for path in spool_files(folder):
+        total += _drain_file(database, path)
+    return total
+
+
+def compact_events(database: Database, settings: ServiceSettings, now: datetime) -> object:
+    """Copy live events to the event log, and prune behind the oldest bundle."""
+    from recommender.storage.compact import compact  # loads pyarrow
+    from recommender.storage.event_log import open_event_log
+
+    keep_after = Registry(settings.models).oldest_sequence() or 0
+    return compact(database, open_event_log(settings), keep_after, now)
+
+
+def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
+    return [
+        Task(
+            "drain_spool",
+            timedelta(seconds=settings.drain_seconds),
+            lambda _now: drain_spool(database, settings.spool_folder),
+        ),
+        Task(
+            "compact_events",
+            timedelta(seconds=settings.compact_seconds),
+            lambda now: compact_events(database, settings, now),
+        ),
+    ]
+
+
+def _run_one(task: Task, now: datetime) -> None:
+    try:
+        done = task.run(now)
+    except MemberwiseError as error:
+        logger.warning("task_failed task=%s reason=%s", task.name, error)
+    except Exception:
+        logger.exception("task_failed task=%s", task.name)
+    else:
+        logger.debug("task_done task=%s result=%s", task.name, done)
+
+
+def _drain_file(database: Database, path: Path) -> Drained:
+    total = Drained()
+    with database.read() as connection:
+        offset = drained_to(connection, path.name)
+    while True:
+        try:
+            part = read_spool(path, offset)
+        except FileNotFoundError:
+            return total  # another worker finished it
+        if part.next_offset == offset:
+            break
+        with database.write() as connection:
+            if not drain(connection, path.name, offset, part.next_offset, part.exposures):
+                return total  # another worker is at it
+        offset = part.next_offset
+        total += Drained(len(part.exposures), part.damaged)
+    if part.damaged or total.damaged:
+        logger.warning("spool_lines_damaged file=%s lines=%d", path.name, total.damaged)
+    if remove_finished(path, offset):
+        with database.write() as connection:
+            forget_file(connection, path.name)
+        total += Drained(removed=1)
+    return total
