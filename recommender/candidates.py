@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,6 +75,24 @@ def segment_numbers(indptr: IntVector) -> IntVector:
     return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 
 
+def head(score: FloatVector, row: RowVector, count: int) -> IntVector:
+    """Return the positions of the `count` highest scores, ties at the cut by rising row; in no order.
+
+    Args:
+        score: float32, (n,).
+        row: int32, (n,), distinct.
+        count: > 0.
+    Returns: int64, (min(n, count),).
+    """
+    if count >= len(score):
+        return np.arange(len(score))
+    bound = np.partition(score, len(score) - count)[len(score) - count]
+    above = np.flatnonzero(score > bound)
+    level = np.flatnonzero(score == bound)
+    level = level[np.argsort(row[level], kind="stable")][: count - len(above)]
+    return np.concatenate((above, level))
+
+
 def keep_best(query: IntVector, row: RowVector, score: FloatVector, n_queries: int, count: int) -> Candidates:
     """Order candidates by falling score within their query and keep the first `count` of each.
 
@@ -92,6 +111,23 @@ def keep_best(query: IntVector, row: RowVector, score: FloatVector, n_queries: i
     kept = np.arange(len(row)) - starts[query] < count
     indptr = np.concatenate(([0], np.cumsum(np.minimum(sizes, count)))).astype(np.int64)
     return Candidates(indptr, row[kept], score[kept])
+
+
+def only_allowed(query: IntVector, row: RowVector, allowed: Sequence[BoolVector | None]) -> BoolVector:
+    """Return which candidates their query may hold, bool, (n,).
+
+    Args:
+        query: int64, (n,), rising.
+        row: int32, (n,).
+        allowed: per query, bool, (n_items,), or None for all.
+    """
+    kept = np.ones(len(row), bool)
+    bounds = np.searchsorted(query, np.arange(len(allowed) + 1))
+    for i, mask in enumerate(allowed):
+        if mask is not None:
+            part = slice(int(bounds[i]), int(bounds[i + 1]))
+            kept[part] = mask[row[part]]
+    return kept
 
 
 def unite(found: dict[str, Candidates]) -> Pool:

@@ -78,7 +78,10 @@ class Histories:
 def stack(parts: Sequence[Histories]) -> Histories:
     """Put batches of histories one after the other: segments are kept apart."""
     offsets = np.cumsum([0, *(int(part.indptr[-1]) for part in parts)])
-    indptr = [parts[0].indptr[:1], *(part.indptr[1:] + offset for part, offset in zip(parts, offsets, strict=False))]
+    indptr = [
+        parts[0].indptr[:1],
+        *(part.indptr[1:] + offset for part, offset in zip(parts, offsets, strict=False)),
+    ]
     return Histories(
         np.concatenate(indptr),
         np.concatenate([part.item_row for part in parts]),

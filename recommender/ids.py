@@ -77,6 +77,9 @@ def check_id(value: str) -> str:
     """
     if not value or "\0" in value or len(value.encode()) > MAX_ID_BYTES:
         raise InputError(
-            "An id cannot be used.", field="id", value=value, accepted=f"1 to {MAX_ID_BYTES} bytes of UTF-8 without NUL"
+            "An id cannot be used.",
+            field="id",
+            value=value,
+            accepted=f"1 to {MAX_ID_BYTES} bytes of UTF-8 without NUL",
         )
     return value

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.history import Histories, stack
+from recommender.interactions import Pairs, Weights, summarize
 
 BoolVector = npt.NDArray[np.bool_]
 MinuteVector = npt.NDArray[np.int32]
@@ -64,18 +65,27 @@ class Batch:
     as_of: int32, (n,), minutes since 1970-01-01 UTC.
     store_row: int32, (n,); where has_store is False the value is 0 and means nothing.
     has_store: bool, (n,).
+    allowed: per query, bool, (n_items,), the items it may hold; None = all.
     """
 
     histories: Histories
     as_of: MinuteVector
     store_row: RowVector
     has_store: BoolVector
+    allowed: tuple[BoolVector | None, ...]
+    _pairs: dict[Weights, Pairs] = field(default_factory=dict)
+
+    def pairs(self, weights: Weights) -> Pairs:
+        """Return the member-item pairs under these weights; computed once per batch."""
+        if weights not in self._pairs:
+            self._pairs[weights] = summarize(self.histories, self.as_of, weights)
+        return self._pairs[weights]
 
     def __len__(self) -> int:
         return len(self.as_of)
 
 
-def batch_of(queries: Sequence[Query]) -> Batch:
+def batch_of(queries: Sequence[Query], allowed: Sequence[BoolVector | None]) -> Batch:
     """Lay queries side by side; members who opted out enter without their history."""
     histories = stack([query.history if query.personal else Histories.empty(1) for query in queries])
     return Batch(
@@ -83,4 +93,5 @@ def batch_of(queries: Sequence[Query]) -> Batch:
         as_of=np.array([query.as_of for query in queries], np.int32),
         store_row=np.array([query.store_row or 0 for query in queries], np.int32),
         has_store=np.array([query.store_row is not None for query in queries], bool),
+        allowed=tuple(allowed),
     )

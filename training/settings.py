@@ -19,6 +19,14 @@ class WeightSettings:
     purchase_half_life_days: float = field(
         default=90.0, metadata=setting("Age at which a purchase counts half.", unit="days", minimum=0.1)
     )
+    taste_half_life_days: float = field(
+        default=45.0,
+        metadata=setting(
+            "Age at which a purchase counts half in what is learned from all members.",
+            unit="days",
+            minimum=0.1,
+        ),
+    )
     browse_half_life_days: float = field(
         default=14.0, metadata=setting("Age at which a view counts half.", unit="days", minimum=0.1)
     )
@@ -32,22 +40,26 @@ class PopularitySettings:
     """Popularity overall and by store, and trends."""
 
     half_life_days: float = field(
-        default=21.0,
+        default=14.0,
         metadata=setting("Age at which a sale counts half for popularity.", unit="days", minimum=0.1),
     )
     store_prior: float = field(
-        default=500.0,
+        default=1000.0,
         metadata=setting("Sales in a store that all stores' shares are worth.", unit="sales", minimum=0.1),
     )
     store_depth: int = field(
         default=200, metadata=setting("Items kept in a store's list.", unit="items", minimum=1)
     )
     trending_days: float = field(
-        default=14.0, metadata=setting("The recent period of trends.", unit="days", minimum=0.1)
+        default=7.0, metadata=setting("The recent period of trends.", unit="days", minimum=0.1)
     )
     trending_prior: float = field(
-        default=5.0, metadata=setting("Sales added to what a trend expects.", unit="sales", minimum=0.1)
+        default=10.0, metadata=setting("Sales added to what a trend expects.", unit="sales", minimum=0.1)
     )
+    arrival_days: float = field(
+        default=28.0, metadata=setting("How long an item counts as new.", unit="days", minimum=0.1)
+    )
+    arrivals: int = field(default=2000, metadata=setting("New items kept.", unit="items", minimum=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class RepeatSettings:
         metadata=setting("Period that shows what due items are worth.", unit="days", minimum=0.1),
     )
     prior_gaps: float = field(
-        default=2.0,
+        default=3.0,
         metadata=setting("Own intervals that an item's usual one is worth.", unit="intervals", minimum=0.1),
     )
 
@@ -73,10 +85,10 @@ class FactorSettings:
     warm_iterations: int = field(
         default=5, metadata=setting("Passes that continue an earlier window's fit.", minimum=1)
     )
-    alpha: float = field(default=20.0, metadata=setting("Confidence per unit of weight.", minimum=0.001))
-    regularization: float = field(default=0.05, metadata=setting("L2 weight.", minimum=0))
+    alpha: float = field(default=1.0, metadata=setting("Confidence per unit of weight.", minimum=0.001))
+    regularization: float = field(default=3.0, metadata=setting("L2 weight.", minimum=0))
     min_members: int = field(
-        default=5, metadata=setting("Items with fewer members get no factors.", unit="members", minimum=1)
+        default=3, metadata=setting("Items with fewer members get no factors.", unit="members", minimum=1)
     )
 
 
@@ -84,9 +96,11 @@ class FactorSettings:
 class NeighborSettings:
     """Item-item neighbours and members with similar taste."""
 
-    neighbors: int = field(default=50, metadata=setting("Neighbours kept per item.", unit="items", minimum=1))
+    neighbors: int = field(
+        default=100, metadata=setting("Neighbours kept per item.", unit="items", minimum=1)
+    )
     shrinkage: float = field(
-        default=0.5, metadata=setting("Exponent of popularity in the cosine.", minimum=0, maximum=1)
+        default=0.4, metadata=setting("Exponent of popularity in the cosine.", minimum=0, maximum=1)
     )
     dimensions: int = field(
         default=128, metadata=setting("Dimensions in which members are compared.", minimum=1)
@@ -94,8 +108,8 @@ class NeighborSettings:
     pool_size: int = field(
         default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1)
     )
-    n_peers: int = field(default=300, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
-    sharpness: float = field(default=2.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
+    n_peers: int = field(default=100, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
+    sharpness: float = field(default=3.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,182 @@
+"""Recommender: the only place that states the order of the steps from a query to a slate.
+
+    retrieve -> unite -> rank -> rules -> fill
+
+Serving is a batch of one; evaluation and batch runs pass many queries. The slate of a query does not depend on
+the batch it came in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.candidates import Candidates, Pool, Slate, unite
+from recommender.errors import BundleError
+from recommender.ids import IdIndex
+from recommender.query import Batch, Query, Scenario, batch_of
+from recommender.ranking import Ranked, Ranker, ranker_from
+from recommender.retrievers import RETRIEVERS
+from recommender.retrievers.base import Json, Retriever, State, as_number, as_table, as_texts
+from recommender.retrievers.popularity import PopularityRetriever
+from recommender.rules import all_masks, both, count_dropped, scenario_mask
+
+BoolVector = npt.NDArray[np.bool_]
+RowVector = npt.NDArray[np.int32]
+Array = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Ranked candidates of a batch: what the rules choose from."""
+
+    batch: Batch
+    pool: Pool
+    ranked: Ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Recommender:
+    """Fitted retrievers and a ranker over one index of items.
+
+    items, stores: ids behind the rows.  channels: names behind the channel codes of histories.
+    retrievers: at least popularity, which lists every item and so can always fill a slate.
+    depth: candidates asked of each retriever by name.
+    day_offset_minutes: what to add to a minute to make the retailer's days begin at multiples of a day.
+    """
+
+    items: IdIndex
+    stores: IdIndex
+    channels: tuple[str, ...]
+    retrievers: tuple[Retriever, ...]
+    ranker: Ranker
+    depth: Mapping[str, int]
+    day_offset_minutes: int
+
+    @property
+    def popularity(self) -> PopularityRetriever:
+        """The retriever of last resort."""
+        return next(part for part in self.retrievers if isinstance(part, PopularityRetriever))
+
+    def recommend(self, queries: Sequence[Query]) -> list[Slate]:
+        """Return one slate per query, full whenever enough allowed items exist.
+
+        Args:
+            queries: their masks, if any, have one entry per item, which may be more items than the models know.
+        Returns: slates in the order of the queries.
+        """
+        subjects = [scenario_mask(query, len(self.items)) for query in queries]
+        found = self._find(queries, subjects)
+        slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
+        short = [i for i, slate in enumerate(slates) if len(slate.row) < queries[i].count]
+        for i in short:
+            slates[i] = self._search_deeper(queries[i], subjects[i], slates[i])
+        return slates
+
+    def find(self, queries: Sequence[Query]) -> Found:
+        """Return the ranked candidates of each query before the rules; what blends are tuned and slates explained on."""
+        return self._find(queries, [scenario_mask(query, len(self.items)) for query in queries])
+
+    def _find(self, queries: Sequence[Query], allowed: Sequence[BoolVector | None]) -> Found:
+        batch = batch_of(queries, allowed)
+        pool = unite({part.name: self._retrieve(part, batch) for part in self.retrievers})
+        return Found(batch, pool, self.ranker.rank(pool, batch, [query.scenario for query in queries]))
+
+    def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
+        return part.retrieve(batch, self.depth[part.name])
+
+    def _slate(self, query: Query, found: Found, number: int) -> Slate:
+        """Apply the rules to one query's ranked candidates and cut."""
+        part = slice(int(found.pool.indptr[number]), int(found.pool.indptr[number + 1]))
+        row, score, source = found.pool.row[part], found.ranked.score[part], found.ranked.source[part]
+        dropped = count_dropped(query, row)
+        allowed = all_masks(query)
+        if allowed is not None:
+            kept = allowed[row]
+            row, score, source = row[kept], score[kept], source[kept]
+        best = np.lexsort((row, -score))[: query.count]
+        names = tuple(found.pool.retrievers[column] for column in source[best])
+        strategy = "personal" if query.personal and len(query.history.item_row) else "popular"
+        return Slate(row[best], score[best], names, strategy, dropped)
+
+    def _search_deeper(self, query: Query, subject: BoolVector | None, slate: Slate) -> Slate:
+        """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
+        allowed = all_masks(query)
+        n_items = len(self.items)
+        inside = both(subject, None if allowed is None else allowed[:n_items])
+        found = self._find([query], [inside])
+        again = self._slate(query, found, 0)
+        missing = query.count - len(again.row)
+        if missing <= 0:
+            return Slate(again.row, again.score, again.source, slate.strategy, slate.dropped)
+        filler = self._filler(query, allowed, again.row, missing)
+        floor = again.score.min(initial=1.0)
+        # Filled items come after all others: their scores fall below the lowest and keep their order.
+        score = floor * np.float32(0.5) ** np.arange(1, len(filler) + 1, dtype=np.float32)
+        return Slate(
+            np.concatenate((again.row, filler)),
+            np.concatenate((again.score, score)).astype(np.float32),
+            again.source + ("popularity",) * len(filler),
+            f"{slate.strategy}+filled" if len(again.row) else "popular+filled",
+            slate.dropped,
+        )
+
+    def _filler(self, query: Query, allowed: BoolVector | None, taken: RowVector, missing: int) -> RowVector:
+        """Return popular allowed items that are not taken; then items newer than the models, by id."""
+        n_all = len(self.items) if allowed is None else len(allowed)
+        free = np.ones(n_all, bool) if allowed is None else allowed.copy()
+        free[taken] = False
+        if query.scenario is Scenario.DISCOVER and query.personal:
+            free[query.history.item_row] = False
+        order = self.popularity.order()
+        known = order[free[order]][:missing]
+        newer = len(self.items) + np.flatnonzero(free[len(self.items) :])
+        return np.concatenate((known, newer[: missing - len(known)])).astype(np.int32)
+
+    def parts(self) -> tuple[dict[str, Array], dict[str, Json]]:
+        """Return the arrays by name, and a JSON description, from which from_parts() makes the same recommender."""
+        arrays: dict[str, Array] = {"items.keys": self.items.keys, "stores.keys": self.stores.keys}
+        settings: dict[str, Json] = {}
+        for part in self.retrievers:
+            state = part.state()
+            arrays |= {f"{part.name}.{name}": array for name, array in state.arrays.items()}
+            settings[part.name] = dict(state.settings)
+        description: dict[str, Json] = {
+            "channels": list(self.channels),
+            "day_offset_minutes": self.day_offset_minutes,
+            "depth": dict(self.depth),
+            "retrievers": settings,
+            "ranker": self.ranker.describe(),
+        }
+        return arrays, description
+
+    @classmethod
+    def from_parts(cls, arrays: Mapping[str, Array], description: Mapping[str, Json]) -> Recommender:
+        """Make a recommender from the arrays and the description of a bundle.
+
+        Raises: BundleError if the description is not one that parts() wrote.
+        """
+        try:
+            settings = as_table(description["retrievers"])
+            return cls(
+                items=IdIndex(arrays["items.keys"].view(np.ndarray)),
+                stores=IdIndex(arrays["stores.keys"].view(np.ndarray)),
+                channels=as_texts(description["channels"]),
+                retrievers=tuple(_load(name, arrays, as_table(settings[name])) for name in settings),
+                ranker=ranker_from(as_table(description["ranker"])),
+                depth={name: int(as_number(count)) for name, count in as_table(description["depth"]).items()},
+                day_offset_minutes=int(as_number(description["day_offset_minutes"])),
+            )
+        except KeyError as error:
+            raise BundleError(
+                "The bundle lacks a part that the recommender needs.", value=error.args[0]
+            ) from error
+
+
+def _load(name: str, arrays: Mapping[str, Array], settings: Mapping[str, Json]) -> Retriever:
+    """Make one retriever from the arrays that carry its name."""
+    own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
+    return RETRIEVERS[name].from_state(State(own, settings))

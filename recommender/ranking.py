@@ -1,0 +1,94 @@
+"""Rankers: scores of several retrievers into one order. Blend is a weighted sum; a learned ranker takes the same seat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.candidates import Pool
+from recommender.errors import BundleError
+from recommender.query import Batch, Scenario
+from recommender.retrievers.base import Json, as_number, as_table
+
+FloatVector = npt.NDArray[np.float32]
+FloatMatrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The worth of every candidate of a pool.
+
+    score: float32, (n,), finite; higher is better.
+    source: int64, (n,), column of the retriever that did most for the candidate.
+    """
+
+    score: FloatVector
+    source: npt.NDArray[np.int64]
+
+
+class Ranker(Protocol):
+    """Gives every candidate one score; pure, and independent of the other queries of a batch."""
+
+    def rank(self, pool: Pool, batch: Batch, scenarios: Sequence[Scenario]) -> Ranked:
+        """Score a pool; `scenarios` names the placement of each query."""
+        ...
+
+    def describe(self) -> dict[str, Json]:
+        """Return what ranker_from() needs to make the same ranker."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blend:
+    """Weighted sum of retriever scores, each relative to the retriever's best candidate of the query.
+
+    weights: per scenario, the weight of each retriever by name; a retriever that is not named weighs 0.
+    """
+
+    weights: Mapping[Scenario, Mapping[str, float]]
+
+    def rank(self, pool: Pool, batch: Batch, scenarios: Sequence[Scenario]) -> Ranked:
+        """Score a pool; `scenarios` names the placement of each query."""
+        table = np.array(
+            [[self.weights[scenario].get(name, 0.0) for name in pool.retrievers] for scenario in scenarios],
+            np.float32,
+        )
+        parts = relative_scores(pool) * table[pool.query]
+        return Ranked(parts.sum(axis=1), parts.argmax(axis=1))
+
+    def describe(self) -> dict[str, Json]:
+        """Return the weights as JSON."""
+        return {"kind": "blend", "weights": {str(name): dict(part) for name, part in self.weights.items()}}
+
+
+def ranker_from(description: Mapping[str, Json]) -> Ranker:
+    """Make the ranker that describe() described.
+
+    Raises: BundleError if this version does not know its kind.
+    """
+    if description["kind"] != "blend":
+        raise BundleError("The bundle has an unknown ranker.", value=description["kind"], accepted="blend")
+    weights = as_table(description["weights"])
+    return Blend(
+        {
+            Scenario(name): {key: as_number(weight) for key, weight in as_table(part).items()}
+            for name, part in weights.items()
+        }
+    )
+
+
+def relative_scores(pool: Pool) -> FloatMatrix:
+    """Return each score over the highest of its retriever within the query, 0 where it was not found.
+
+    Returns: float32, (n, n_retrievers), in [0, 1].
+    """
+    scores = np.nan_to_num(pool.scores, nan=0.0).clip(min=0.0)
+    highest = np.zeros((len(pool.indptr) - 1, scores.shape[1]), np.float32)
+    filled = np.flatnonzero(np.diff(pool.indptr))
+    if len(filled):
+        highest[filled] = np.maximum.reduceat(scores, pool.indptr[filled], axis=0)
+    return np.asarray(scores / np.maximum(highest, np.float32(1e-12))[pool.query], np.float32)

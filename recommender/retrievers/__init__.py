@@ -1,0 +1,30 @@
+"""Retrievers: each finds candidates for a batch of queries; one file per retriever. RETRIEVERS names them all."""
+
+from __future__ import annotations
+
+from recommender.retrievers.arrivals import ArrivalRetriever
+from recommender.retrievers.base import Retriever
+from recommender.retrievers.browsed import BrowsedRetriever
+from recommender.retrievers.factors import FactorRetriever
+from recommender.retrievers.neighbors import ItemNeighborRetriever
+from recommender.retrievers.peers import PeerRetriever
+from recommender.retrievers.popularity import (
+    PopularityRetriever,
+    StorePopularityRetriever,
+    TrendingRetriever,
+)
+from recommender.retrievers.repeat import RepeatRetriever
+
+_ALL: tuple[type[Retriever], ...] = (
+    RepeatRetriever,
+    BrowsedRetriever,
+    FactorRetriever,
+    ItemNeighborRetriever,
+    PeerRetriever,
+    PopularityRetriever,
+    StorePopularityRetriever,
+    TrendingRetriever,
+    ArrivalRetriever,
+)
+RETRIEVERS: dict[str, type[Retriever]] = {kind.name: kind for kind in _ALL}
+"""Every retriever by the name under which bundles keep it."""

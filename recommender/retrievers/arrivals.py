@@ -1,0 +1,88 @@
+"""Arrivals: items that are new, matched to the categories and brands a member buys and browses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.candidates import Candidates, keep_best, only_allowed
+from recommender.interactions import Weights
+from recommender.query import Batch
+from recommender.retrievers.base import State, weights_to
+
+RowVector = npt.NDArray[np.int32]
+FloatVector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalRetriever:
+    """Scores new items by the member's share of their category and brand.
+
+    category_row, brand_row: int32, (n_items,), content of every item; the highest number means none.
+    arrival_row: int32, (n_arrivals,), rows of the new items, rising.
+    arrival_score: float32, (n_arrivals,), in (0, 1]: what an arrival is worth to a member of unknown taste.
+    """
+
+    name: ClassVar[str] = "arrivals"
+    weights: Weights
+    browse_weight: float
+    category_row: RowVector
+    brand_row: RowVector
+    arrival_row: RowVector
+    arrival_score: FloatVector
+
+    def retrieve(self, batch: Batch, count: int) -> Candidates:
+        """Return new items, those of the member's categories and brands first."""
+        pairs = batch.pairs(self.weights)
+        weight = pairs.purchased + np.float32(self.browse_weight) * pairs.browsed
+        n_new = len(self.arrival_row)
+        score = np.tile(self.arrival_score, (len(batch), 1))
+        for content in (self.category_row, self.brand_row):
+            score += self._taste(content, pairs.query, pairs.item_row, weight, len(batch))
+        query = np.repeat(np.arange(len(batch)), n_new)
+        row = np.tile(self.arrival_row, len(batch))
+        kept = only_allowed(query, row, batch.allowed)
+        return keep_best(query[kept], row[kept], score.ravel()[kept], len(batch), count)
+
+    def _taste(
+        self,
+        content: RowVector,
+        query: npt.NDArray[np.int64],
+        item_row: RowVector,
+        weight: FloatVector,
+        n_queries: int,
+    ) -> npt.NDArray[np.float32]:
+        """Return the member's share of each arrival's category (or brand), float32, (n_queries, n_arrivals)."""
+        n_values = int(content.max(initial=0)) + 1
+        cells = query * n_values + content[item_row]
+        share = np.bincount(cells, weight, n_queries * n_values).reshape(n_queries, n_values)
+        share[:, n_values - 1] = 0
+        total = np.maximum(share.sum(axis=1, keepdims=True), 1e-9)
+        return (share / total)[:, content[self.arrival_row]].astype(np.float32)
+
+    def state(self) -> State:
+        """Return the fitted state."""
+        return State(
+            {
+                "category_row": self.category_row,
+                "brand_row": self.brand_row,
+                "arrival_row": self.arrival_row,
+                "arrival_score": self.arrival_score,
+            },
+            {"weights": weights_to(self.weights), "browse_weight": self.browse_weight},
+        )
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Make the retriever from its fitted state."""
+        return cls(
+            state.weights(),
+            state.number("browse_weight"),
+            state.arrays["category_row"].astype(np.int32, copy=False),
+            state.arrays["brand_row"].astype(np.int32, copy=False),
+            state.arrays["arrival_row"].astype(np.int32, copy=False),
+            state.arrays["arrival_score"].astype(np.float32, copy=False),
+        )

@@ -1,0 +1,91 @@
+"""Neighbors: items like those in the history (item-item), each item with a short list of its nearest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from recommender.candidates import Candidates, head, keep_best
+from recommender.interactions import Weights, matrix_of
+from recommender.query import Batch
+from recommender.retrievers.base import State, weights_to
+
+
+@dataclass(frozen=True, slots=True)
+class ItemNeighborRetriever:
+    """Scores items by the summed similarity to what the member bought or browsed.
+
+    similarity: float32 CSR, (n_items, n_items), row i holds the nearest items of item i, itself left out.
+    """
+
+    name: ClassVar[str] = "item_neighbors"
+    weights: Weights
+    browse_weight: float
+    similarity: sp.csr_matrix
+
+    def retrieve(self, batch: Batch, count: int) -> Candidates:
+        """Return the items nearest to the whole history."""
+        history = matrix_of(batch.pairs(self.weights), self.similarity.shape[0], self.browse_weight)
+        return best_of(history @ self.similarity, batch.allowed, count)
+
+    def state(self) -> State:
+        """Return the fitted state."""
+        return State(
+            matrix_arrays(self.similarity),
+            {"weights": weights_to(self.weights), "browse_weight": self.browse_weight},
+        )
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Make the retriever from its fitted state."""
+        return cls(state.weights(), state.number("browse_weight"), matrix_from(state))
+
+
+def best_of(scores: sp.csr_matrix, allowed: Sequence[npt.NDArray[np.bool_] | None], count: int) -> Candidates:
+    """Return the best allowed columns of each row of a sparse matrix of scores; zeros and below do not count.
+
+    Args:
+        scores: float CSR, (n_queries, n_items).
+        allowed: per query, bool, (n_items,), or None for all.
+        count: most candidates per query; > 0.
+    """
+    rows, values, sizes = [], [], []
+    bounds = scores.indptr
+    for i in range(scores.shape[0]):
+        part = slice(int(bounds[i]), int(bounds[i + 1]))
+        row, score = scores.indices[part], scores.data[part].astype(np.float32, copy=False)
+        mask = allowed[i]
+        if mask is not None:
+            kept = mask[row]
+            row, score = row[kept], score[kept]
+        best = head(score, row, count)
+        best = best[score[best] > 0]
+        rows.append(row[best])
+        values.append(score[best])
+        sizes.append(len(best))
+    query = np.repeat(np.arange(len(sizes)), sizes)
+    return keep_best(query, np.concatenate(rows).astype(np.int32), np.concatenate(values), len(sizes), count)
+
+
+def matrix_arrays(matrix: sp.csr_matrix) -> dict[str, npt.NDArray[np.generic]]:
+    """Return a square CSR matrix as arrays for a bundle."""
+    return {
+        "indptr": matrix.indptr.astype(np.int64),
+        "indices": matrix.indices.astype(np.int32),
+        "data": matrix.data.astype(np.float32),
+        "shape": np.array(matrix.shape, np.int64),
+    }
+
+
+def matrix_from(state: State) -> sp.csr_matrix:
+    """Return the matrix that matrix_arrays() wrote, over the memory maps themselves."""
+    arrays = state.arrays
+    rows, columns = (int(size) for size in arrays["shape"])
+    return sp.csr_matrix(
+        (arrays["data"], arrays["indices"], arrays["indptr"]), shape=(rows, columns), copy=False
+    )

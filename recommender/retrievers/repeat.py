@@ -1,0 +1,88 @@
+"""Repeat: what the member bought before, by decayed frequency and by when it is due again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.candidates import Candidates, keep_best, only_allowed
+from recommender.history import MINUTES_PER_DAY
+from recommender.interactions import Pairs, Weights
+from recommender.query import Batch
+from recommender.retrievers.base import State, weights_to
+
+FloatVector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatRetriever:
+    """Scores bought items by decayed purchase frequency times how due they are.
+
+    weights: the decay of purchases.
+    item_interval_days: float32, (n_items,), each item's usual days between two purchases by one member.
+    due_edges: float32, (k,), rising bounds of the due ratio (days since the last purchase / interval).
+    due_lift: float32, (k + 1,), how much likelier than average a purchase is within each range of the ratio.
+    prior_gaps: how many gaps of the member's own the item's usual interval is worth.
+    """
+
+    name: ClassVar[str] = "repeat"
+    weights: Weights
+    item_interval_days: FloatVector
+    due_edges: FloatVector
+    due_lift: FloatVector
+    prior_gaps: float
+
+    def retrieve(self, batch: Batch, count: int) -> Candidates:
+        """Return bought items, likeliest to be bought again first."""
+        pairs = batch.pairs(self.weights)
+        query = pairs.query
+        ratio = due_ratio(pairs, batch.as_of, self.item_interval_days, self.prior_gaps)
+        score = pairs.purchased * self.due_lift[np.searchsorted(self.due_edges, ratio)]
+        kept = (score > 0) & only_allowed(query, pairs.item_row, batch.allowed)
+        return keep_best(query[kept], pairs.item_row[kept], score[kept], len(batch), count)
+
+    def state(self) -> State:
+        """Return the fitted state."""
+        return State(
+            {
+                "item_interval_days": self.item_interval_days,
+                "due_edges": self.due_edges,
+                "due_lift": self.due_lift,
+            },
+            {"weights": weights_to(self.weights), "prior_gaps": self.prior_gaps},
+        )
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Make the retriever from its fitted state."""
+        return cls(
+            state.weights(),
+            state.arrays["item_interval_days"].astype(np.float32, copy=False),
+            state.arrays["due_edges"].astype(np.float32, copy=False),
+            state.arrays["due_lift"].astype(np.float32, copy=False),
+            state.number("prior_gaps"),
+        )
+
+
+def due_ratio(
+    pairs: Pairs, as_of: npt.NDArray[np.int32], item_interval_days: FloatVector, prior_gaps: float
+) -> FloatVector:
+    """Return the days since the last purchase over the expected days between purchases.
+
+    The interval is the member's own mean gap, shrunk towards the item's usual one by `prior_gaps`.
+
+    Args:
+        pairs: (n,) pairs; those never bought get a ratio that means nothing.
+        as_of: int32, (n_queries,), minutes.
+        item_interval_days: float32, (n_items,), > 0.
+        prior_gaps: > 0.
+    Returns: float32, (n,), >= 0.
+    """
+    gaps = np.maximum(pairs.bought - 1, 0)
+    own_days = (pairs.last - pairs.first).astype(np.float32) / MINUTES_PER_DAY
+    interval = (own_days + prior_gaps * item_interval_days[pairs.item_row]) / (gaps + prior_gaps)
+    since = (as_of[pairs.query] - pairs.last).astype(np.float32) / MINUTES_PER_DAY
+    return (since / np.maximum(interval, 1.0)).astype(np.float32)

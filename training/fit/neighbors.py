@@ -1,0 +1,82 @@
+"""Fit item-item neighbours with `implicit`, and the pool of peers."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from recommender.interactions import Weights
+from recommender.retrievers.neighbors import ItemNeighborRetriever
+from recommender.retrievers.peers import PeerRetriever, project
+
+
+def fit_item_neighbors(
+    matrix: sp.csr_matrix,
+    weights: Weights,
+    browse_weight: float,
+    *,
+    neighbors: int,
+    shrinkage: float,
+    threads: int,
+) -> ItemNeighborRetriever:
+    """Keep for each item its nearest others by the cosine of their columns.
+
+    Args:
+        matrix: float32 CSR, (n_members, n_items), interaction weights.
+        weights, browse_weight: how the matrix was weighed; kept for scoring.
+        neighbors: nearest items kept per item.
+        shrinkage: exponent of an item's length in the divisor: 0.5 is the cosine, less favours popular items.
+        threads: threads `implicit` may use.
+    """
+    from implicit.nearest_neighbours import all_pairs_knn
+
+    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
+    scale = np.divide(1.0, length ** (2 * shrinkage), out=np.zeros_like(length), where=length > 0)
+    scaled = (matrix @ sp.diags(scale.astype(np.float32))).tocsr()
+    similarity = all_pairs_knn(
+        scaled.astype(np.float64), neighbors + 1, show_progress=False, num_threads=threads
+    ).tocsr()
+    similarity.setdiag(0)
+    similarity = similarity.astype(np.float32)
+    similarity.eliminate_zeros()
+    similarity.sort_indices()
+    return ItemNeighborRetriever(weights, browse_weight, similarity)
+
+
+def fit_peers(
+    matrix: sp.csr_matrix,
+    weights: Weights,
+    browse_weight: float,
+    *,
+    dimensions: int,
+    pool_size: int,
+    n_peers: int,
+    sharpness: float,
+    seed: int,
+) -> PeerRetriever:
+    """Project members into few dimensions and keep a pool of those with the richest recent history.
+
+    Items are projected by random signs scaled by inverse document frequency: cosines of projected histories are
+    close to those of the histories themselves (Johnson and Lindenstrauss; Achlioptas 2003).
+
+    Args:
+        matrix: float32 CSR, (n_members, n_items), weights by which members are compared and which peers share.
+        dimensions, pool_size, n_peers: sizes; > 0.
+        sharpness: exponent of the similarity in a peer's vote.
+        seed: for the projection.
+    """
+    rng = np.random.default_rng(seed)
+    members = np.maximum(matrix.getnnz(axis=0), 1)
+    rarity = np.log1p(matrix.shape[0] / members).astype(np.float32)
+    signs = rng.integers(0, 2, (matrix.shape[1], dimensions), dtype=np.int8) * 2 - 1
+    projection = signs.astype(np.float32) * rarity[:, None] / np.float32(np.sqrt(dimensions))
+    richness = np.asarray(matrix.sum(axis=1)).ravel()
+    chosen = np.sort(np.lexsort((np.arange(len(richness)), -richness))[:pool_size])
+    chosen = chosen[richness[chosen] > 0]
+    bought = matrix[chosen]
+    length = np.sqrt(np.asarray(bought.multiply(bought).sum(axis=1)).ravel())
+    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
+    bought = (sp.diags(scale.astype(np.float32)) @ bought).tocsr()
+    return PeerRetriever(
+        weights, browse_weight, n_peers, sharpness, projection, project(matrix[chosen], projection), bought
+    )

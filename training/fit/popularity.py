@@ -1,0 +1,106 @@
+"""Fit the popularity lists: overall, by store, trending."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.history import MINUTES_PER_DAY
+from recommender.interactions import PURCHASE_CODE
+from recommender.retrievers.popularity import (
+    PopularityRetriever,
+    RankedLists,
+    StorePopularityRetriever,
+    TrendingRetriever,
+)
+from training.dataset import Snapshot
+
+RowVector = npt.NDArray[np.int32]
+DoubleVector = npt.NDArray[np.float64]
+
+
+def fit_popularity(data: Snapshot, half_life_days: float) -> PopularityRetriever:
+    """Rank every item by its decayed number of buyers; items nobody bought come last, by item id.
+
+    Args:
+        data: the history.
+        half_life_days: age at which a purchase counts half; > 0.
+    """
+    item_row, _, minute = _sales(data)
+    score = _decayed_counts(item_row, minute, data.as_of, half_life_days, data.n_items)
+    return PopularityRetriever(_one_list(score, np.arange(data.n_items)))
+
+
+def fit_store_popularity(
+    data: Snapshot, half_life_days: float, prior: float, depth: int
+) -> StorePopularityRetriever:
+    """Rank items within each store; the score is the store's share of an item shrunk towards all stores'.
+
+    Args:
+        data: the history.
+        half_life_days: age at which a purchase counts half; > 0.
+        prior: how many purchases in the store the overall shares are worth; > 0.
+        depth: items kept per store; > 0.
+    """
+    item_row, store_row, minute = _sales(data)
+    age = (data.as_of - minute) / MINUTES_PER_DAY
+    weight = np.exp2(-age / half_life_days)
+    overall = np.bincount(item_row, weight, data.n_items)
+    share = overall / max(overall.sum(), 1e-12)
+    in_store = store_row < data.n_stores
+    key = store_row[in_store].astype(np.int64) * data.n_items + item_row[in_store]
+    pairs, place = np.unique(key, return_inverse=True)
+    count = np.bincount(place, weight[in_store], len(pairs))
+    store, row = pairs // max(data.n_items, 1), (pairs % max(data.n_items, 1)).astype(np.int32)
+    total = np.bincount(store, count, data.n_stores)
+    score = (count + prior * share[row]) / (total[store] + prior)
+    order = np.lexsort((row, -score, store))
+    starts = np.searchsorted(store[order], np.arange(data.n_stores + 1))
+    kept = order[np.arange(len(order)) - starts[store[order]] < depth]
+    sizes = np.bincount(store[kept], minlength=data.n_stores)
+    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    return StorePopularityRetriever(RankedLists(indptr, row[kept], score[kept].astype(np.float32)))
+
+
+def fit_trending(data: Snapshot, recent_days: float, prior: float) -> TrendingRetriever:
+    """Rank items by how far their recent sales exceed what the four periods before let expect.
+
+    The score is (recent - expected) / sqrt(expected + prior): the excess in units of its Poisson spread, so that
+    neither rare items with one lucky week nor big sellers with a small change lead.
+
+    Args:
+        data: the history.
+        recent_days: length of the recent period; > 0.
+        prior: sales added to the expectation; > 0.
+    """
+    item_row, _, minute = _sales(data)
+    age = (data.as_of - minute) / MINUTES_PER_DAY
+    recent = np.bincount(item_row[age <= recent_days], minlength=data.n_items).astype(np.float64)
+    before = (age > recent_days) & (age <= 5 * recent_days)
+    expected = np.bincount(item_row[before], minlength=data.n_items) / 4
+    score = (recent - expected) / np.sqrt(expected + prior)
+    return TrendingRetriever(_one_list(score, np.flatnonzero(score > 0)))
+
+
+def _sales(data: Snapshot) -> tuple[RowVector, RowVector, npt.NDArray[np.int32]]:
+    """Return item row, store row and minute of every purchase, of known customers and unknown ones."""
+    bought = data.entries.where(data.entries.kind == PURCHASE_CODE)
+    return (
+        np.concatenate((bought.item_row, data.sales.item_row)),
+        np.concatenate((bought.store_row, data.sales.store_row)),
+        np.concatenate((bought.minute, data.sales.minute)),
+    )
+
+
+def _decayed_counts(
+    item_row: RowVector, minute: npt.NDArray[np.int32], as_of: int, half_life_days: float, n_items: int
+) -> DoubleVector:
+    weight = np.exp2(-(as_of - minute) / (MINUTES_PER_DAY * half_life_days))
+    return np.bincount(item_row, weight, n_items)
+
+
+def _one_list(score: DoubleVector, rows: npt.NDArray[np.int64]) -> RankedLists:
+    order = rows[np.lexsort((rows, -score[rows]))]
+    return RankedLists(
+        np.array([0, len(order)], np.int64), order.astype(np.int32), score[order].astype(np.float32)
+    )

@@ -1,0 +1,82 @@
+"""Fit the repeat retriever: usual buying intervals, and how much likelier a due item is."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.history import MINUTES_PER_DAY, Histories
+from recommender.interactions import PURCHASE_CODE, Pairs, Weights, summarize
+from recommender.retrievers.repeat import RepeatRetriever, due_ratio
+from training.dataset import Snapshot
+
+FloatVector = npt.NDArray[np.float32]
+
+DUE_EDGES = np.array([0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0], np.float32)
+"""Bounds of the due ratio between which the lift is taken as constant."""
+
+
+def fit_repeat(data: Snapshot, weights: Weights, horizon_days: float, prior_gaps: float) -> RepeatRetriever:
+    """Learn intervals from the whole history and the lift of being due from its last `horizon_days`.
+
+    Args:
+        data: the history.
+        weights: decay of purchases.
+        horizon_days: length of the period whose purchases say what due items are worth; > 0.
+        prior_gaps: how many own gaps an item's usual interval is worth; > 0.
+    """
+    pairs = summarize(data.histories, _everywhere(data.histories, data.as_of), weights)
+    interval = item_intervals(pairs, data.n_items, prior_gaps=10.0)
+    lift = due_lift(data, weights, interval, horizon_days, prior_gaps)
+    return RepeatRetriever(weights, interval, DUE_EDGES, lift, prior_gaps)
+
+
+def item_intervals(pairs: Pairs, n_items: int, prior_gaps: float) -> FloatVector:
+    """Return each item's mean days between two purchases by one member, shrunk towards that of all items.
+
+    Returns: float32, (n_items,), > 0; items never bought twice have nearly the overall mean.
+    """
+    gaps = np.maximum(pairs.bought - 1, 0).astype(np.float64)
+    days = (pairs.last - pairs.first) / MINUTES_PER_DAY * (gaps > 0)
+    overall = days.sum() / gaps.sum() if gaps.sum() > 0 else 30.0
+    item_gaps = np.bincount(pairs.item_row, gaps, n_items)
+    item_days = np.bincount(pairs.item_row, days, n_items)
+    interval = (item_days + prior_gaps * overall) / (item_gaps + prior_gaps)
+    return np.maximum(interval, 1.0).astype(np.float32)
+
+
+def due_lift(
+    data: Snapshot, weights: Weights, interval: FloatVector, horizon_days: float, prior_gaps: float
+) -> FloatVector:
+    """Return how much likelier than its decayed frequency says a purchase is, by range of the due ratio.
+
+    The last `horizon_days` of the history play the future: expected purchases are proportional to the decayed
+    frequency at their start; the lift of a range is bought / expected, shrunk towards 1.
+
+    Returns: float32, (len(DUE_EDGES) + 1,), mean 1 over all expected purchases.
+    """
+    start = data.as_of - int(horizon_days * MINUTES_PER_DAY)
+    past = data.histories.before(start)
+    then = _everywhere(past, start)
+    pairs = summarize(past, then, weights)
+    future = np.unique(_bought_keys(data, start))
+    known = pairs.purchased > 0
+    key = pairs.query[known] * data.n_items + pairs.item_row[known]
+    bought = np.isin(key, future)
+    ratio = due_ratio(pairs, then, interval, prior_gaps)[known]
+    where = np.searchsorted(DUE_EDGES, ratio)
+    expected = np.bincount(where, pairs.purchased[known], len(DUE_EDGES) + 1)
+    actual = np.bincount(where, bought, len(DUE_EDGES) + 1)
+    if actual.sum() == 0:
+        return np.ones(len(DUE_EDGES) + 1, np.float32)
+    expected *= actual.sum() / expected.sum()
+    return ((actual + 20.0) / (expected + 20.0)).astype(np.float32)
+
+
+def _bought_keys(data: Snapshot, start: int) -> npt.NDArray[np.int64]:
+    entries = data.entries.where((data.entries.minute >= start) & (data.entries.kind == PURCHASE_CODE))
+    return entries.person_row.astype(np.int64) * data.n_items + entries.item_row
+
+
+def _everywhere(histories: Histories, minute: int) -> npt.NDArray[np.int32]:
+    return np.full(len(histories), minute, np.int32)
