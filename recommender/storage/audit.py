@@ -14,7 +14,7 @@ from recommender.storage.tables import audit
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One write by a person or an application: `caller` did `action` to `target`; `details` is JSON or None."""
+    """One write by a person or an application; `details` is JSON or None."""
 
     sequence: int
     at: datetime

@@ -204,9 +204,7 @@ def registered_files(connection: Connection, before: datetime | None = None) -> 
     return [LogFile(**row) for row in connection.execute(chosen).mappings()]
 
 
-def register(
-    connection: Connection, files: Sequence[LogFile], sequence: int, load_id: str | None = None
-) -> None:
+def register(connection: Connection, files: Sequence[LogFile], sequence: int, load_id: str | None = None) -> None:
     """Make files count, inside a write transaction.
 
     Args:

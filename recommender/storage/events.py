@@ -109,9 +109,7 @@ def append_events(
     return results
 
 
-def insert_logged(
-    connection: Connection, rows: Iterable[Sequence[object]], sequence: int, now: datetime
-) -> None:
+def insert_logged(connection: Connection, rows: Iterable[Sequence[object]], sequence: int, now: datetime) -> None:
     """Store a load's events for serving, in the write transaction that registers its files.
 
     Args:

@@ -34,9 +34,7 @@ _START = 'INSERT INTO spool_files (file, "offset") VALUES (?, 0) ON CONFLICT (fi
 _ADVANCE = 'UPDATE spool_files SET "offset" = ? WHERE file = ? AND "offset" = ?'
 
 
-def drain(
-    connection: Connection, file: str, offset: int, next_offset: int, exposures: Sequence[Exposure]
-) -> bool:
+def drain(connection: Connection, file: str, offset: int, next_offset: int, exposures: Sequence[Exposure]) -> bool:
     """Store a part of a spool file, inside a write transaction; each part once, whoever tries.
 
     Args:

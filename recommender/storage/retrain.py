@@ -31,7 +31,7 @@ class RetrainRequest:
 
 
 def request_retrain(connection: Connection, requested_by: str, reason: str, now: datetime) -> str:
-    """Write a request down, inside a write transaction. Returns: its id; the waiting one's if there is one."""
+    """Write a request down, inside a write transaction, unless one is waiting. Returns: its id."""
     waiting = connection.execute(
         sa.select(retrain_requests.c.request_id)
         .where(retrain_requests.c.started_at.is_(None))
@@ -91,7 +91,5 @@ def find_request(connection: Connection, request_id: str) -> RetrainRequest | No
 
 def list_requests(connection: Connection) -> list[RetrainRequest]:
     """Return every request, oldest first."""
-    chosen = sa.select(retrain_requests).order_by(
-        retrain_requests.c.requested_at, retrain_requests.c.request_id
-    )
+    chosen = sa.select(retrain_requests).order_by(retrain_requests.c.requested_at, retrain_requests.c.request_id)
     return [RetrainRequest(**row) for row in connection.execute(chosen).mappings()]

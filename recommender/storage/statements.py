@@ -41,8 +41,7 @@ def set_counter(connection: Connection, name: str, value: int) -> None:
     """Set a counter."""
     execute(
         connection,
-        "INSERT INTO counters (name, value) VALUES (?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        "INSERT INTO counters (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         (name, value),
     )
 

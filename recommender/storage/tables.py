@@ -51,9 +51,7 @@ _TYPES: dict[ColumnKind, TypeEngine[Any]] = {
 def _column(column: Column, spec: TableSpec) -> sa.Column[Any]:
     in_key = column.name in spec.key
     required = column.required or in_key
-    return sa.Column(
-        column.name, _TYPES[column.kind], primary_key=in_key, nullable=not required, autoincrement=False
-    )
+    return sa.Column(column.name, _TYPES[column.kind], primary_key=in_key, nullable=not required, autoincrement=False)
 
 
 def key_default(column: Column) -> object:

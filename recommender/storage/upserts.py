@@ -32,9 +32,7 @@ class UpsertCounts:
     unchanged: int = 0
 
     def __add__(self, other: UpsertCounts) -> UpsertCounts:
-        return UpsertCounts(
-            self.added + other.added, self.changed + other.changed, self.unchanged + other.unchanged
-        )
+        return UpsertCounts(self.added + other.added, self.changed + other.changed, self.unchanged + other.unchanged)
 
 
 def upsert(
@@ -93,9 +91,7 @@ def _prepare(table: sa.Table, row: Mapping[str, object], now: datetime) -> Row:
     return prepared
 
 
-def _upsert_chunk(
-    connection: Connection, table: sa.Table, rows: Sequence[Row], sequence: int
-) -> UpsertCounts:
+def _upsert_chunk(connection: Connection, table: sa.Table, rows: Sequence[Row], sequence: int) -> UpsertCounts:
     names = TABLES[table.name].key
     stored = read_rows(connection, table, [_key(row, names) for row in rows])
     before, fates = dict(stored), []
