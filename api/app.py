@@ -65,9 +65,7 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
         environ = request.environ
         call.operation = operation.id
         if operation.scope is not None:
-            call.caller = services.keys.authorize(
-                environ.get("HTTP_AUTHORIZATION"), operation.scope, time.monotonic()
-            )
+            call.caller = services.keys.authorize(environ.get("HTTP_AUTHORIZATION"), operation.scope, time.monotonic())
         if operation.localized:
             call.language = choose_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
         values: dict[str, Any] = dict(path)
@@ -84,9 +82,7 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
 
 def _json_bytes(sent: Request) -> bytes:
     if sent.mimetype != JSON_MEDIA_TYPE:
-        error = FieldError(
-            "Content-Type", UNSUPPORTED_MEDIA_TYPE.title, sent.mimetype or None, JSON_MEDIA_TYPE
-        )
+        error = FieldError("Content-Type", UNSUPPORTED_MEDIA_TYPE.title, sent.mimetype or None, JSON_MEDIA_TYPE)
         raise ProblemError(UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_MEDIA_TYPE.meaning, (error,))
     return sent.get_data(cache=False)
 

@@ -91,9 +91,7 @@ Id = Annotated[
 ]
 """An external id: checked by bytes, which a JSON schema can only say in characters."""
 
-UtcTime = Annotated[
-    datetime, BeforeValidator(_utc_time), WithJsonSchema({"type": "string", "format": "date-time"})
-]
+UtcTime = Annotated[datetime, BeforeValidator(_utc_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time with an offset, kept in UTC."""
 
 IsoDate = Annotated[date, BeforeValidator(_iso_date), WithJsonSchema({"type": "string", "format": "date"})]

@@ -28,15 +28,11 @@ class Metrics:
         )
         self.slates = self._counter("slates", "Slates served.", "scenario", "strategy")
         self.slate_items = self._counter("slate_items", "Items served.", "scenario")
-        self.short_slates = self._counter(
-            "short_slates", "Slates with fewer items than asked for.", "scenario"
-        )
+        self.short_slates = self._counter("short_slates", "Slates with fewer items than asked for.", "scenario")
         self.flags = self._counter("slate_flags", "What was not known when a slate was made.", "flag")
         self.dropped = self._counter("dropped_candidates", "Candidates that rules removed.", "rule")
         self.events = self._counter("events", "Events received.", "status")
-        self.exposures_failed = self._counter(
-            "exposures_failed", "Slates served without a recorded exposure."
-        )
+        self.exposures_failed = self._counter("exposures_failed", "Slates served without a recorded exposure.")
         self.bundle_failures = self._counter("bundle_failures", "Promoted bundles that could not be served.")
         self.bundle_swaps = self._counter("bundle_swaps", "Bundles taken into service.")
         self.trained_until = Gauge(

@@ -136,9 +136,7 @@ def _schemas(operations: Sequence[Operation]) -> Json:
         answers = [answer for answer in operation.answers.values() if answer is not None]
         models += [model for model in (operation.body, operation.query, *answers) if model is not None]
     distinct = list(dict.fromkeys(models))
-    _, definitions = models_json_schema(
-        [(model, "validation") for model in distinct], ref_template=_REFERENCE
-    )
+    _, definitions = models_json_schema([(model, "validation") for model in distinct], ref_template=_REFERENCE)
     schemas: Json = definitions["$defs"]
     open_to_growth = _names_below(Answer)
     for name, schema in schemas.items():
@@ -247,9 +245,7 @@ def _problem_example(kind: ProblemKind) -> Json:
     return problems.Problem(kind, kind.meaning).body(request_id) | {"errors": errors}
 
 
-_FIELD_EXAMPLE = problems.FieldError(
-    "count", "Input should be less than or equal to 100", 500, "at most 100"
-).body()
+_FIELD_EXAMPLE = problems.FieldError("count", "Input should be less than or equal to 100", 500, "at most 100").body()
 _REQUEST_ID_HEADER: Json = {
     "X-Request-Id": {
         "description": "The request's id: the one sent, or a new one.",

@@ -40,27 +40,21 @@ class ProblemKind:
         return TYPE_PREFIX + self.name
 
 
-INVALID_JSON = ProblemKind(
-    "invalid-json", 400, "The body is not valid JSON", "Send one JSON object in UTF-8."
-)
+INVALID_JSON = ProblemKind("invalid-json", 400, "The body is not valid JSON", "Send one JSON object in UTF-8.")
 INVALID_REQUEST = ProblemKind(
     "invalid-request",
     400,
     "The request is not acceptable",
     "Each entry of `errors` names a field, the value found and what is accepted. Nothing was written.",
 )
-BAD_REQUEST = ProblemKind(
-    "bad-request", 400, "The request cannot be read", "The HTTP request itself is malformed."
-)
+BAD_REQUEST = ProblemKind("bad-request", 400, "The request cannot be read", "The HTTP request itself is malformed.")
 UNAUTHORIZED = ProblemKind(
     "unauthorized", 401, "A valid API key is needed", "Send the header `Authorization: Bearer mw_...`."
 )
 FORBIDDEN = ProblemKind(
     "forbidden", 403, "The API key lacks the scope", "Make a key with the scope that `errors` names."
 )
-NOT_FOUND = ProblemKind(
-    "not-found", 404, "There is nothing here", "The path, or what it names, does not exist."
-)
+NOT_FOUND = ProblemKind("not-found", 404, "There is nothing here", "The path, or what it names, does not exist.")
 METHOD_NOT_ALLOWED = ProblemKind(
     "method-not-allowed", 405, "The method is not allowed here", "The header `Allow` lists the methods."
 )
@@ -203,11 +197,7 @@ def _of_http(error: HTTPException) -> Problem:
     status = error.code or INTERNAL_ERROR.status
     kind = _BY_STATUS.get(status)
     if kind is None:
-        kind = (
-            ProblemKind(f"http-{status}", status, error.name, "See RFC 9110.")
-            if status < 500
-            else INTERNAL_ERROR
-        )
+        kind = ProblemKind(f"http-{status}", status, error.name, "See RFC 9110.") if status < 500 else INTERNAL_ERROR
     allowed = getattr(error, "valid_methods", None)
     if kind is METHOD_NOT_ALLOWED and allowed:
         methods = ", ".join(sorted(allowed))

@@ -23,9 +23,7 @@ Lax = Field(strict=False)
 Channel = Annotated[str, Field(description="One of the known channels.", max_length=64)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT, description="Items wanted.")]
 Excluded = Annotated[list[Id], Field(max_length=MAX_EXCLUDED, description="Items that must not be shown.")]
-ScenarioField = Annotated[
-    Scenario, Field(strict=False, description="The placement: what makes a good slate here.")
-]
+ScenarioField = Annotated[Scenario, Field(strict=False, description="The placement: what makes a good slate here.")]
 StoreField = Annotated[
     Id | None, Field(description="The shop or online store whose stock, assortment and prices hold.")
 ]

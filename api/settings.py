@@ -24,9 +24,7 @@ class ServiceSettings(CoreSettings):
     threads: int = field(default=4, metadata=setting("Threads of each web worker.", minimum=1, maximum=64))
     keepalive_seconds: int = field(
         default=5,
-        metadata=setting(
-            "How long an idle connection is kept open.", unit="seconds", minimum=0, maximum=3600
-        ),
+        metadata=setting("How long an idle connection is kept open.", unit="seconds", minimum=0, maximum=3600),
     )
     graceful_seconds: int = field(
         default=30,
@@ -67,6 +65,14 @@ class ServiceSettings(CoreSettings):
             unit="seconds",
             minimum=1,
             maximum=86400,
+        ),
+    )
+    compact_rows: int = field(
+        default=10_000,
+        metadata=setting(
+            "How many events must wait before the worker copies them: each copy makes a file.",
+            unit="events",
+            minimum=1,
         ),
     )
     log_level: str = field(

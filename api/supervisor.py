@@ -22,14 +22,10 @@ RESTART_SECONDS = 5.0
 """Least time between two starts of the worker."""
 POLL_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
-_CHILD = (
-    "from api.supervisor import end_with_parent; end_with_parent(); from recommender.cli import main; main()"
-)
+_CHILD = "from api.supervisor import end_with_parent; end_with_parent(); from recommender.cli import main; main()"
 
 
-def supervise(
-    serve: Sequence[str], worker: Sequence[str], environ: Mapping[str, str], stop_seconds: float
-) -> int:
+def supervise(serve: Sequence[str], worker: Sequence[str], environ: Mapping[str, str], stop_seconds: float) -> int:
     """Run both commands until the service ends or a signal says stop.
 
     Args:

@@ -88,9 +88,7 @@ class UnlinkRow(Body):
 
     namespace: Namespace
     value: Id
-    member_id: Annotated[Id, Field(description="Only this member's link; every link if left out.")] | None = (
-        None
-    )
+    member_id: Annotated[Id, Field(description="Only this member's link; every link if left out.")] | None = None
 
 
 class ItemsRequest(Body):
@@ -167,9 +165,7 @@ class LinksRequest(Body):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [
-                {"identities": [{"namespace": "wechat_openid", "value": "oAbc123", "member_id": "1008"}]}
-            ]
+            "examples": [{"identities": [{"namespace": "wechat_openid", "value": "oAbc123", "member_id": "1008"}]}]
         }
     )
     identities: Annotated[list[LinkRow], Field(min_length=1, max_length=MAX_ROWS)]

@@ -14,7 +14,9 @@ from api.settings import ServiceSettings
 from recommender.errors import MemberwiseError
 from recommender.exposures import read_spool, remove_finished, spool_files
 from recommender.registry import Registry
+from recommender.storage.compact import CompactResult, compact
 from recommender.storage.database import Database, open_database
+from recommender.storage.event_log import open_event_log
 from recommender.storage.exposures import drain, drained_to, forget_file
 
 logger = logging.getLogger(__name__)
@@ -42,9 +44,7 @@ class Drained:
     removed: int = 0
 
     def __add__(self, other: Drained) -> Drained:
-        return Drained(
-            self.exposures + other.exposures, self.damaged + other.damaged, self.removed + other.removed
-        )
+        return Drained(self.exposures + other.exposures, self.damaged + other.damaged, self.removed + other.removed)
 
 
 def run(settings: ServiceSettings) -> None:
@@ -79,13 +79,12 @@ def drain_spool(database: Database, folder: Path) -> Drained:
     return total
 
 
-def compact_events(database: Database, settings: ServiceSettings, now: datetime) -> object:
-    """Copy live events to the event log, and prune behind the oldest bundle."""
-    from recommender.storage.compact import compact  # loads pyarrow
-    from recommender.storage.event_log import open_event_log
-
+def compact_events(
+    database: Database, settings: ServiceSettings, now: datetime, minimum_rows: int = 1
+) -> CompactResult:
+    """Copy posted events to the event log if enough wait, and prune behind the oldest bundle."""
     keep_after = Registry(settings.models).oldest_sequence() or 0
-    return compact(database, open_event_log(settings), keep_after, now)
+    return compact(database, open_event_log(settings), keep_after, now, minimum_rows)
 
 
 def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
@@ -98,7 +97,7 @@ def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
         Task(
             "compact_events",
             timedelta(seconds=settings.compact_seconds),
-            lambda now: compact_events(database, settings, now),
+            lambda now: compact_events(database, settings, now, settings.compact_rows),
         ),
     ]
 

@@ -122,9 +122,7 @@ def _unlink(connection: Connection, number: int, row: UnlinkRow, value: str, now
         resolution = resolve(connection, row.namespace, value)
         if resolution.conflict:
             field = f"identities[{number}].member_id"
-            error = FieldError(
-                field, "The identity is linked to several members.", None, "the member to unlink"
-            )
+            error = FieldError(field, "The identity is linked to several members.", None, "the member to unlink")
             raise ProblemError(INVALID_REQUEST, f"{field}: {error.detail}", (error,))
         member_id = resolution.member_id
     if member_id is None:

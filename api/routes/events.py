@@ -45,9 +45,7 @@ def post_events(services: Services, call: Call, body: EventsRequest) -> Reply:
     return Reply({status: counts[status] for status in STATUSES} | {"results": results})
 
 
-def _read(
-    services: Services, row: EventRow | UnreadableEvent, latest: datetime
-) -> Event | tuple[FieldError, ...]:
+def _read(services: Services, row: EventRow | UnreadableEvent, latest: datetime) -> Event | tuple[FieldError, ...]:
     """Turn a row into an event, or say why it cannot be one."""
     if isinstance(row, UnreadableEvent):
         return field_errors(row.error, EventRow)
@@ -57,9 +55,7 @@ def _read(
         wrong.append(FieldError("channel", "The channel is not known.", row.channel, known))
     if row.occurred_at > latest:
         sent = row.occurred_at.isoformat()
-        wrong.append(
-            FieldError("occurred_at", "The time lies in the future.", sent, f"at most {latest.isoformat()}")
-        )
+        wrong.append(FieldError("occurred_at", "The time lies in the future.", sent, f"at most {latest.isoformat()}"))
     try:
         subject = subject_of(row, services.hash_key)
     except InputError as error:

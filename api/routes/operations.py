@@ -99,9 +99,7 @@ OPERATIONS = (
         path="/metrics",
         tag=TAG,
         summary="Figures in the text format of Prometheus.",
-        description=(
-            "Added up over all web workers of this machine. Labels hold no ids of members, items or stores."
-        ),
+        description=("Added up over all web workers of this machine. Labels hold no ids of members, items or stores."),
         view=metrics,
         answers={200: None},
     ),

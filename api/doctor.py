@@ -1,0 +1,236 @@
+"""`memberwise doctor`: checks the installation and its data; each finding says what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from api.settings import ServiceSettings
+from recommender.errors import MemberwiseError
+from recommender.exposures import spool_files
+from recommender.registry import Registry
+from recommender.settings import unknown_variables
+from recommender.storage.database import HEAD, Database
+from recommender.storage.event_log import open_event_log, registered_files
+from recommender.storage.hashing import check_hash_key, read_hash_key
+from recommender.storage.keys import list_keys
+
+LEAST_FREE_BYTES = 1 << 30
+OLD_BUNDLE = timedelta(days=30)
+FULL_SPOOL_BYTES = 256 << 20
+ORPHAN_AGE = timedelta(hours=1)
+"""Files younger than this may belong to a load that is under way."""
+EARLIEST_NOW = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+class State(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was checked, what was found, and what to do ("" if nothing)."""
+
+    state: State
+    subject: str
+    detail: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What is examined. `database` is None if it cannot be opened."""
+
+    settings: ServiceSettings
+    environ: Mapping[str, str]
+    database: Database | None
+    now: datetime
+    repair: bool
+
+
+Check = tuple[str, Callable[[Patient], Iterator[Finding]]]
+
+
+def examine(settings: ServiceSettings, environ: Mapping[str, str], now: datetime, repair: bool) -> list[Finding]:
+    """Check everything, also what comes after a failure.
+
+    Args:
+        settings: as read.
+        environ: the environment they were read from.
+        now: the present.
+        repair: also bring the schema up to date and remove orphaned files of the event log.
+    """
+    findings: list[Finding] = []
+    database = _open(settings, findings)
+    patient = Patient(settings, environ, database, now, repair)
+    checks: list[Check] = [("settings", _settings)]
+    if database is not None:
+        checks.append(("database", _database))
+    checks += [("keys", _keys), ("event log", _event_log)] if _is_current(patient) else []
+    checks += [("bundle", _bundle), ("spool", _spool), ("disk", _disk), ("clock", _clock)]
+    for subject, check in checks:
+        try:
+            findings += check(patient)
+        except (MemberwiseError, OSError) as error:
+            findings.append(Finding(State.FAIL, subject, str(error), "Put that right and run the doctor again."))
+    if database is not None:
+        database.dispose()
+    return findings
+
+
+def _open(settings: ServiceSettings, findings: list[Finding]) -> Database | None:
+    try:
+        database = Database(settings.database, settings.busy_timeout_seconds)
+        with database.read():
+            return database
+    except (MemberwiseError, OSError) as error:
+        advice = "Check MEMBERWISE_DATABASE_URL and MEMBERWISE_HOME, and that the database runs."
+        findings.append(Finding(State.FAIL, "database", str(error), advice))
+        return None
+
+
+def _is_current(patient: Patient) -> bool:
+    """Tell whether the database has the schema of this release, bringing it up to date if that is wanted."""
+    if patient.database is None:
+        return False
+    try:
+        if patient.repair:
+            patient.database.migrate()
+        return patient.database.revision() == HEAD
+    except MemberwiseError:
+        return False  # the check of the database says why
+
+
+def _settings(patient: Patient) -> Iterator[Finding]:
+    unknown = unknown_variables(patient.environ, ServiceSettings)
+    if unknown:
+        detail = f"Nothing reads {', '.join(unknown)}."
+        yield Finding(State.WARN, "settings", detail, "Correct or remove them; docs/settings.md lists all.")
+    else:
+        settings = patient.settings
+        yield Finding(State.OK, "settings", f"home {settings.home}, models {settings.models}, {settings.time_zone}")
+
+
+def _database(patient: Patient) -> Iterator[Finding]:
+    database = patient.database
+    assert database is not None
+    revision = database.revision()
+    if revision != HEAD:
+        detail = f"The schema is at {revision or 'nothing'}, this release needs {HEAD}."
+        yield Finding(State.FAIL, "database", detail, "Run `memberwise doctor --repair`, or start the service.")
+        return
+    with database.write(durable=True) as connection:
+        check_hash_key(connection, read_hash_key(patient.settings))
+    yield Finding(State.OK, "database", f"{database.dialect}, schema {revision}, can be written, hash key fits")
+
+
+def _keys(patient: Patient) -> Iterator[Finding]:
+    assert patient.database is not None
+    with patient.database.read() as connection:
+        keys = list_keys(connection)
+    live = [key for key in keys if key.revoked_at is None and (key.expires_at is None or key.expires_at > patient.now)]
+    if live:
+        yield Finding(State.OK, "keys", f"{len(live)} valid")
+    else:
+        yield Finding(
+            State.WARN,
+            "keys",
+            "No API key is valid.",
+            "Run `memberwise keys create NAME --scopes recommend,events`.",
+        )
+
+
+def _event_log(patient: Patient) -> Iterator[Finding]:
+    assert patient.database is not None
+    log = open_event_log(patient.settings)
+    with patient.database.read() as connection:
+        problems = log.problems(connection)
+        files = registered_files(connection)
+        orphans = log.orphans(connection, patient.now - ORPHAN_AGE)
+    for problem in problems:
+        yield Finding(State.FAIL, "event log", problem, "Restore the file from a backup.")
+    if orphans and patient.repair:
+        for orphan in orphans:
+            orphan.unlink(missing_ok=True)
+        yield Finding(State.OK, "event log", f"{len(orphans)} files of unfinished loads removed")
+    elif orphans:
+        detail = f"{len(orphans)} files belong to loads that never finished; nothing reads them."
+        yield Finding(State.WARN, "event log", detail, "Run `memberwise doctor --repair` to remove them.")
+    if not problems:
+        rows = sum(file.rows for file in files)
+        yield Finding(State.OK, "event log", f"{len(files)} files, {rows:,} events")
+
+
+def _bundle(patient: Patient) -> Iterator[Finding]:
+    registry = Registry(patient.settings.models)
+    current = registry.current_id()
+    if current is None:
+        advice = "Run `memberwise train`, then `memberwise bundles promote ID`."
+        yield Finding(State.FAIL, "bundle", "No bundle is promoted.", advice)
+        return
+    try:
+        bundle = registry.open(current)
+    except MemberwiseError as error:
+        yield Finding(State.FAIL, "bundle", str(error), "Run `memberwise bundles rollback`, or train anew.")
+        return
+    age = patient.now - bundle.trained_until
+    detail = f"{current}, intact, trained on events before {bundle.trained_until:%Y-%m-%d %H:%M} UTC"
+    if age > OLD_BUNDLE:
+        yield Finding(State.WARN, "bundle", f"{detail}, {age.days} days ago", "Train on newer events.")
+    else:
+        yield Finding(State.OK, "bundle", detail)
+
+
+def _spool(patient: Patient) -> Iterator[Finding]:
+    folder = patient.settings.spool_folder
+    files = spool_files(folder)
+    size = sum(file.stat().st_size for file in files)
+    detail = f"{len(files)} files, {size / (1 << 20):.1f} MiB in {folder}"
+    existing = _existing(folder)
+    if not os.access(existing, os.W_OK):
+        advice = "Give the service's user the right to write there; answers go out unrecorded until then."
+        yield Finding(State.FAIL, "spool", f"{existing} cannot be written.", advice)
+    elif size > FULL_SPOOL_BYTES:
+        yield Finding(State.WARN, "spool", detail, "Is `memberwise worker` running? It empties the spool.")
+    else:
+        yield Finding(State.OK, "spool", detail)
+
+
+def _disk(patient: Patient) -> Iterator[Finding]:
+    settings = patient.settings
+    for name, folder in (("home", settings.home), ("models", settings.models)):
+        free = shutil.disk_usage(_existing(folder)).free
+        detail = f"{free / (1 << 30):.1f} GiB free for {name}"
+        if free < LEAST_FREE_BYTES:
+            yield Finding(State.WARN, "disk", detail, "Make room: loads and training need several times their input.")
+        else:
+            yield Finding(State.OK, "disk", detail)
+
+
+def _clock(patient: Patient) -> Iterator[Finding]:
+    entries = Registry(patient.settings.models).list()
+    made = [entry.manifest.facts.created_at for entry in entries if entry.manifest is not None]
+    latest = max([EARLIEST_NOW, *made])
+    if patient.now + timedelta(minutes=1) < latest:
+        detail = f"The clock says {patient.now:%Y-%m-%d %H:%M} UTC, but it was {latest:%Y-%m-%d %H:%M} before."
+        advice = "Set the clock, best by NTP: times decide what counts as recent."
+        yield Finding(State.FAIL, "clock", detail, advice)
+    else:
+        yield Finding(State.OK, "clock", f"{patient.now:%Y-%m-%d %H:%M} UTC")
+
+
+def _existing(folder: Path) -> Path:
+    """Return the folder, or the nearest one above it that exists."""
+    found = folder.absolute()
+    while not found.exists():
+        found = found.parent
+    return found
