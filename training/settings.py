@@ -47,9 +47,7 @@ class PopularitySettings:
         default=1000.0,
         metadata=setting("Sales in a store that all stores' shares are worth.", unit="sales", minimum=0.1),
     )
-    store_depth: int = field(
-        default=200, metadata=setting("Items kept in a store's list.", unit="items", minimum=1)
-    )
+    store_depth: int = field(default=200, metadata=setting("Items kept in a store's list.", unit="items", minimum=1))
     trending_days: float = field(
         default=7.0, metadata=setting("The recent period of trends.", unit="days", minimum=0.1)
     )
@@ -96,18 +94,12 @@ class FactorSettings:
 class NeighborSettings:
     """Item-item neighbours and members with similar taste."""
 
-    neighbors: int = field(
-        default=100, metadata=setting("Neighbours kept per item.", unit="items", minimum=1)
-    )
+    neighbors: int = field(default=100, metadata=setting("Neighbours kept per item.", unit="items", minimum=1))
     shrinkage: float = field(
         default=0.4, metadata=setting("Exponent of popularity in the cosine.", minimum=0, maximum=1)
     )
-    dimensions: int = field(
-        default=128, metadata=setting("Dimensions in which members are compared.", minimum=1)
-    )
-    pool_size: int = field(
-        default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1)
-    )
+    dimensions: int = field(default=128, metadata=setting("Dimensions in which members are compared.", minimum=1))
+    pool_size: int = field(default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
     n_peers: int = field(default=100, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
     sharpness: float = field(default=3.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
 
@@ -131,8 +123,12 @@ class EvaluationSettings:
     """How a model is evaluated."""
 
     members: int = field(
-        default=5000,
-        metadata=setting("Members evaluated, drawn by the seed; 0: all.", unit="members", minimum=0),
+        default=2500,
+        metadata=setting("Members in the test, drawn by the seed; 0: all.", unit="members", minimum=0),
+    )
+    tuning_members: int = field(
+        default=1000,
+        metadata=setting("Members on whom the blend is tuned and the gate judges; 0: all.", unit="members", minimum=0),
     )
     bootstrap_rounds: int = field(
         default=1000, metadata=setting("Resamples behind an interval.", unit="rounds", minimum=20)

@@ -223,8 +223,6 @@ def test_a_stray_late_event_is_named() -> None:
     dataset = dataset_of([*TEN_DAYS, ("ann", "tea", 900.0)])
     with pytest.raises(TrainingDataError, match=r"test window holds purchases of 1 members only.*--until"):
         split_dataset(dataset, Protocol.TIME)
-    split = split_dataset(
-        dataset_of([*TEN_DAYS, ("ann", "tea", 900.0), ("cyd", "tea", 7.0), ("cyd", "tea", 9)])
-    )
+    split = split_dataset(dataset_of([*TEN_DAYS, ("ann", "tea", 900.0), ("cyd", "tea", 7.0), ("cyd", "tea", 9)]))
     assert split.protocol is Protocol.LAST_ORDER
     assert "holds purchases of 1 members only" in split.reason
