@@ -153,10 +153,12 @@ def _make_engine(url: str, timeout: float, pool_size: int) -> Engine:
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
+        if not url.startswith("postgresql+psycopg:"):
+            raise sa.exc.ArgumentError(url)
         engine = sa.create_engine(
             url, connect_args={"connect_timeout": max(2, round(timeout))}, pool_recycle=1800, **shared
         )
-    except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError) as error:
+    except sa.exc.ArgumentError as error:
         raise SettingsError(
             "The database URL is not usable.",
             field="MEMBERWISE_DATABASE_URL",

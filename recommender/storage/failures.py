@@ -25,6 +25,8 @@ _POSTGRES_TRANSIENT = (
     "58",  # system error
 )
 _POSTGRES_SETTINGS = ("28", "3D")  # invalid authorization, no such database
+_POSTGRES_REFUSALS = ("does not exist", "authentication failed", "no password supplied")
+"""What a refused connection says, which has no code."""
 
 
 def translate(error: BaseException) -> MemberwiseError | None:
@@ -57,7 +59,10 @@ def _from_postgres(error: BaseException | None) -> MemberwiseError | None:
     state = getattr(error, "sqlstate", None)
     if state is None:
         if type(error).__name__ in ("OperationalError", "ConnectionTimeout"):
-            return StoreBusyError("The database does not answer. Try again later.")
+            text = " ".join(str(error).split())
+            if any(words in text for words in _POSTGRES_REFUSALS):
+                return SettingsError(f"The database refuses: {text}.", field="MEMBERWISE_DATABASE_URL")
+            return StoreBusyError(f"The database does not answer: {text}. Try again later.")
         if type(error).__name__ == "DataError":
             return InputError(f"A value cannot be stored: {error}.")
         return None

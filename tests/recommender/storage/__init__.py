@@ -1,0 +1,1 @@
+"""Tests of recommender.storage, each on SQLite and on PostgreSQL."""
