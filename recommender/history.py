@@ -62,9 +62,10 @@ class Histories:
 
     def before(self, minute: int) -> Histories:
         """Return the histories without entries at or after `minute`."""
-        return self._keep(self.minute < minute)
+        return self.where(self.minute < minute)
 
-    def _keep(self, kept: npt.NDArray[np.bool_]) -> Histories:
+    def where(self, kept: npt.NDArray[np.bool_]) -> Histories:
+        """Return the histories with only the entries where `kept` is True."""
         sizes = np.concatenate(([0], np.cumsum(kept)))
         return Histories(
             sizes[self.indptr].astype(np.int64),
@@ -91,12 +92,18 @@ def stack(parts: Sequence[Histories]) -> Histories:
     )
 
 
-def merge(parts: Sequence[Histories]) -> Histories:
-    """Merge all segments of all parts into one history, as one person's subjects are; ordered by time, without repeats."""
+def merge(parts: Sequence[Histories], day_offset_minutes: int) -> Histories:
+    """Merge all segments of all parts into one history, as one person's subjects are.
+
+    Args:
+        parts: batches of histories.
+        day_offset_minutes: what to add to a minute to make local days begin at multiples of a day.
+    Returns: one segment in rising time; of entries of one item, day and kind the first remains.
+    """
     whole = stack(parts)
-    day = whole.minute // MINUTES_PER_DAY
+    day = (whole.minute.astype(np.int64) + day_offset_minutes) // MINUTES_PER_DAY
     order = np.lexsort((whole.kind, whole.item_row, whole.minute))
-    keys = np.stack((whole.item_row[order], day[order], whole.kind[order]))
+    keys = np.stack((whole.item_row[order].astype(np.int64), day[order], whole.kind[order].astype(np.int64)))
     _, first = np.unique(keys, axis=1, return_index=True)
     kept = order[np.sort(first)]
     return Histories(

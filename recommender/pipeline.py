@@ -77,7 +77,7 @@ class Recommender:
         return slates
 
     def find(self, queries: Sequence[Query]) -> Found:
-        """Return the ranked candidates of each query before the rules; what blends are tuned and slates explained on."""
+        """Return the ranked candidates of each query before the rules; blends are tuned on them."""
         return self._find(queries, [scenario_mask(query, len(self.items)) for query in queries])
 
     def _find(self, queries: Sequence[Query], allowed: Sequence[BoolVector | None]) -> Found:

@@ -1,4 +1,7 @@
-"""Rankers: scores of several retrievers into one order. Blend is a weighted sum; a learned ranker takes the same seat."""
+"""Rankers: scores of several retrievers into one order.
+
+Blend is a weighted sum; a learned ranker takes the same seat.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class ArrivalRetriever:
         share = np.bincount(cells, weight, n_queries * n_values).reshape(n_queries, n_values)
         share[:, n_values - 1] = 0
         total = np.maximum(share.sum(axis=1, keepdims=True), 1e-9)
-        return (share / total)[:, content[self.arrival_row]].astype(np.float32)
+        return np.asarray((share / total)[:, content[self.arrival_row]], np.float32)
 
     def state(self) -> State:
         """Return the fitted state."""

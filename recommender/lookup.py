@@ -1,0 +1,223 @@
+"""Lookup: a request with ids, the bundle and live state -> a Query with rows, histories and masks.
+
+The service and `memberwise recommend` both ask here, so that they give the same lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.bundle import Bundle
+from recommender.events import member_subject
+from recommender.history import MINUTES_PER_DAY, Histories, merge
+from recommender.ids import IdIndex
+from recommender.query import Mask, Query, Scenario
+from recommender.recent import Recent, read_recent, take_back
+from recommender.storage.database import Database
+from recommender.storage.events import NO_EVENTS
+from recommender.storage.live import LiveView
+from recommender.storage.subject_state import SubjectState, read_subject_state
+
+BoolVector = npt.NDArray[np.bool_]
+
+STALE_DAYS = 28
+"""A bundle older than this is asked as of its own end: decayed any further, all its histories would look alike."""
+REACHABLE_STORES = 32
+"""Most stores looked at when a request names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlateRequest:
+    """A request for one slate, with ids as they came.
+
+    subject: "member:ID" or "namespace:value" with phone and email hashed; None for an anonymous customer.
+    store_id: the store the customer is in or shops from; None lets the member's home store stand in.
+    exclude: item ids that must not appear.
+    stock: False leaves live stock out, as backtests do.
+    """
+
+    scenario: Scenario
+    count: int
+    subject: str | None = None
+    store_id: str | None = None
+    channel: str | None = None
+    exclude: Sequence[str] = ()
+    stock: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """What became of the names in a request.
+
+    subjects: whose histories were used.  store_id: the store whose prices and stock hold, if any.
+    flags: what was not known or could not be used, such as "unknown_member" or "stock_unknown".
+    """
+
+    subjects: tuple[str, ...]
+    store_id: str | None
+    flags: tuple[str, ...]
+
+
+_NOBODY = SubjectState(None, (), False, NO_EVENTS)
+
+
+class QuerySource:
+    """Makes queries for one bundle.
+
+    Args:
+        bundle: the bundle that is served.
+        database: where members, links and recent events are.
+        channel_kinds: "online" or "offline" by channel.
+    """
+
+    def __init__(self, bundle: Bundle, database: Database, channel_kinds: Mapping[str, str]) -> None:
+        recommender = bundle.recommender()
+        self._database = database
+        self._items: IdIndex = recommender.items
+        self._stores: IdIndex = recommender.stores
+        self._channels = {name: code for code, name in enumerate(recommender.channels)}
+        self._day_offset = recommender.day_offset_minutes
+        self._subjects = bundle.subjects
+        self._histories = bundle.histories
+        self._last_sequence = bundle.last_sequence
+        self._trained_minute = int(bundle.trained_until.timestamp() // 60)
+        self._online = frozenset(name for name, kind in channel_kinds.items() if kind == "online")
+
+    def query(
+        self,
+        request: SlateRequest,
+        live: LiveView,
+        now: datetime,
+        past: tuple[Histories, int] | None = None,
+    ) -> tuple[Query, Who]:
+        """Make the query of a request.
+
+        Args:
+            request: what was asked.
+            live: catalogue, stores and stock to be used throughout.
+            now: the present.
+            past: a history and the minute as of which to answer, in place of what is known now.
+        Raises: StoreBusyError if the database cannot be read.
+        """
+        state = self._read_state(request.subject, now)
+        member = state.member
+        history, as_of = past or self._present(state, now)
+        personal = member is None or member.personalised
+        store_id, flags = self._store(request, state, live)
+        flags += self._flags(request, state, history, personal)
+        masks, unknown = self._masks(request, live, store_id, None if member is None else member.adult)
+        if unknown:
+            flags.append("stock_unknown")
+        query = Query(
+            scenario=request.scenario,
+            count=request.count,
+            as_of=as_of,
+            history=history,
+            store_row=None if store_id is None else self._stores.row(store_id),
+            personal=personal,
+            masks=masks,
+        )
+        return query, Who(state.subjects, store_id, tuple(flags))
+
+    def _read_state(self, subject: str | None, now: datetime) -> SubjectState:
+        if subject is None:
+            return _NOBODY
+        namespace, _, value = subject.partition(":")
+        with self._database.read() as connection:
+            return read_subject_state(connection, namespace, value, self._last_sequence, now)
+
+    def _present(self, state: SubjectState, now: datetime) -> tuple[Histories, int]:
+        """Return the customer's history as it is known now, and the minute as of which to answer."""
+        parts = [self._histories.of(row) for row in self._subject_rows(state.subjects)]
+        recent = read_recent(state.recent, self._items, self._channels, now)
+        minute = int(now.timestamp() // 60)
+        if minute > self._trained_minute + STALE_DAYS * MINUTES_PER_DAY:
+            minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
+        return _together(parts, recent, self._day_offset), minute + 1
+
+    def _subject_rows(self, subjects: Sequence[str]) -> list[int]:
+        return [row for row in map(self._subjects.row, subjects) if row is not None]
+
+    def _store(self, request: SlateRequest, state: SubjectState, live: LiveView) -> tuple[str | None, list[str]]:
+        """Return the store that holds for the request, and flags."""
+        if request.store_id is None:
+            home = None if state.member is None else state.member.home_store_id
+            return (None if home in live.closed_stores else home), []
+        if request.store_id in live.closed_stores:
+            return None, ["store_closed"]
+        known = request.store_id in live.stores or request.store_id in self._stores
+        return request.store_id, [] if known else ["unknown_store"]
+
+    def _flags(self, request: SlateRequest, state: SubjectState, history: Histories, personal: bool) -> list[str]:
+        if request.subject is None:
+            return ["anonymous"]
+        flags = []
+        if state.conflict:
+            flags.append("identity_conflict")
+        elif state.member is None and not request.subject.startswith(member_subject("")):
+            flags.append("unlinked_identity")
+        elif state.member is None and not len(history.item_row):
+            flags.append("unknown_member")
+        if not personal:
+            flags.append("not_personalised")
+        elif not len(history.item_row):
+            flags.append("empty_history")
+        return flags
+
+    def _masks(
+        self, request: SlateRequest, live: LiveView, store_id: str | None, adult: bool | None
+    ) -> tuple[tuple[Mask, ...], bool]:
+        """Return the conditions on items, and whether the stock that matters is unknown."""
+        masks = [Mask("not_sellable", live.sellable(adult))]
+        if request.exclude:
+            allowed = np.ones(len(live.catalog), bool)
+            allowed[live.catalog.rows(request.exclude)[0]] = False
+            masks.append(Mask("excluded", allowed))
+        listed = None if store_id is None else live.assortment(store_id)
+        if listed is not None:
+            masks.append(Mask("not_listed", listed))
+        if not request.stock:
+            return tuple(masks), False
+        stores = [request.store_id] if request.store_id else self._reachable(store_id, live)
+        stock = _any_stock([store for store in stores if store not in live.closed_stores], live)
+        if stock is not None:
+            masks.append(Mask("out_of_stock", stock))
+        return tuple(masks), stock is None
+
+    def _reachable(self, home: str | None, live: LiveView) -> list[str]:
+        """Return the stores a customer can buy from when the request names none: home, same city, online."""
+        own = None if home is None else live.stores.get(home)
+        city = None if own is None else own.city
+        near = [
+            name
+            for name, store in sorted(live.stores.items())
+            if name != home and (store.channel in self._online or (city is not None and store.city == city))
+        ]
+        return ([home] if home else []) + near[:REACHABLE_STORES]
+
+
+def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Histories:
+    """Return one history of a customer's subjects and recent events, with returns taken back."""
+    if len(recent.entries.item_row):
+        parts = [*parts, recent.entries]
+    if not parts:
+        return Histories.empty(1)
+    alone = len(parts) == 1 and not len(recent.entries.item_row)
+    whole = parts[0] if alone else merge(parts, day_offset)
+    return take_back(whole, recent.returned_row, recent.returned_minute)
+
+
+def _any_stock(stores: Sequence[str], live: LiveView) -> BoolVector | None:
+    """Return what any of the stores has; None if there is none, or one of which nothing is known."""
+    found: BoolVector | None = None
+    for store in stores:
+        stock = live.stock(store)
+        if stock is None:
+            return None
+        found = stock if found is None else found | stock
+    return found

@@ -1,0 +1,186 @@
+"""Reasons: why an item is shown, as a code, the evidence behind it, and a sentence in Chinese or English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.candidates import Slate
+from recommender.history import MINUTES_PER_DAY
+from recommender.interactions import Pairs, matrix_of, summarize
+from recommender.pipeline import Recommender
+from recommender.query import Query
+from recommender.retrievers.neighbors import ItemNeighborRetriever
+from recommender.retrievers.repeat import RepeatRetriever
+
+Evidence = str | int | float
+
+
+class ReasonCode(StrEnum):
+    """Why an item can be shown."""
+
+    BOUGHT_REGULARLY = "bought_regularly"
+    BOUGHT_BEFORE = "bought_before"
+    VIEWED = "viewed"
+    GOES_WITH = "goes_with"
+    SIMILAR_MEMBERS = "similar_members"
+    POPULAR_IN_STORE = "popular_in_store"
+    POPULAR = "popular"
+    TRENDING = "trending"
+    NEW = "new"
+
+
+_OF_SOURCE = {
+    "browsed": ReasonCode.VIEWED,
+    "item_neighbors": ReasonCode.GOES_WITH,
+    "factors": ReasonCode.SIMILAR_MEMBERS,
+    "peers": ReasonCode.SIMILAR_MEMBERS,
+    "store_popularity": ReasonCode.POPULAR_IN_STORE,
+    "popularity": ReasonCode.POPULAR,
+    "trending": ReasonCode.TRENDING,
+    "arrivals": ReasonCode.NEW,
+}
+
+_TEXTS: dict[str, dict[ReasonCode, str]] = {
+    "en": {
+        ReasonCode.BOUGHT_REGULARLY: "Bought {times} times, about every {every_days} days, last on {last_on}",
+        ReasonCode.BOUGHT_BEFORE: "Bought before, last on {last_on}",
+        ReasonCode.VIEWED: "You looked at this on {last_on}",
+        ReasonCode.GOES_WITH: "Goes with {item}",
+        ReasonCode.SIMILAR_MEMBERS: "Liked by members who shop like you",
+        ReasonCode.POPULAR_IN_STORE: "Popular in store {store_id}",
+        ReasonCode.POPULAR: "Popular now",
+        ReasonCode.TRENDING: "More popular than usual lately",
+        ReasonCode.NEW: "New in the range",
+    },
+    "zh": {
+        ReasonCode.BOUGHT_REGULARLY: "买过{times}次,约每{every_days}天一次,上次是{last_on}",
+        ReasonCode.BOUGHT_BEFORE: "以前买过,上次是{last_on}",
+        ReasonCode.VIEWED: "您在{last_on}看过",
+        ReasonCode.GOES_WITH: "与{item}搭配",
+        ReasonCode.SIMILAR_MEMBERS: "与您购物习惯相似的会员喜欢",
+        ReasonCode.POPULAR_IN_STORE: "{store_id}门店热卖",
+        ReasonCode.POPULAR: "近期热卖",
+        ReasonCode.TRENDING: "近期销量上升",
+        ReasonCode.NEW: "新品上架",
+    },
+}
+LANGUAGES = tuple(_TEXTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason; `evidence` holds the facts that the sentence states, each of which can be checked."""
+
+    code: ReasonCode
+    evidence: Mapping[str, Evidence]
+
+    def text(self, language: str, titles: Mapping[str, str] | None = None) -> str:
+        """Say it in one sentence.
+
+        Args:
+            language: one of LANGUAGES; anything else is English.
+            titles: of items by id, for reasons that name another item.
+        """
+        values = {name: _say(value, language) for name, value in self.evidence.items()}
+        if "item_id" in self.evidence:
+            item_id = str(self.evidence["item_id"])
+            values["item"] = (titles or {}).get(item_id) or item_id
+        return _TEXTS.get(language, _TEXTS["en"])[self.code].format(**values)
+
+
+def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[Reason]]:
+    """Return the reasons of each item of a slate, the strongest first; at least one each.
+
+    Args:
+        slate: what `recommender` answered to `query`.
+    """
+    pairs = _own_pairs(query, recommender)
+    place = {int(row): at for at, row in enumerate(pairs.item_row)} if pairs is not None else {}
+    partners = _partners(slate, query, recommender)
+    return [
+        _reasons(int(row), source, place.get(int(row)), pairs, partners, query, recommender)
+        for row, source in zip(slate.row, slate.source, strict=True)
+    ]
+
+
+def _reasons(
+    row: int,
+    source: str,
+    at: int | None,
+    pairs: Pairs | None,
+    partners: Mapping[int, int],
+    query: Query,
+    recommender: Recommender,
+) -> list[Reason]:
+    found = []
+    if pairs is not None and at is not None:
+        found += _own(pairs, at, source, recommender.day_offset_minutes)
+    code = _OF_SOURCE.get(source)
+    if code is ReasonCode.GOES_WITH:
+        found.append(
+            Reason(code, {"item_id": recommender.items.id(partners[row])})
+            if row in partners
+            else Reason(ReasonCode.SIMILAR_MEMBERS, {})
+        )
+    elif code is ReasonCode.POPULAR_IN_STORE and query.store_row is not None:
+        found.append(Reason(code, {"store_id": recommender.stores.id(query.store_row)}))
+    elif code not in (None, ReasonCode.VIEWED):
+        found.append(Reason(code, {}))
+    return found or [Reason(ReasonCode.POPULAR, {})]
+
+
+def _own(pairs: Pairs, at: int, source: str, day_offset: int) -> list[Reason]:
+    """Return what the member's own history says of an item."""
+    times, last = int(pairs.bought[at]), int(pairs.last[at])
+    last_on = _day(last, day_offset).isoformat()
+    if times >= 2:
+        days = (last - int(pairs.first[at])) / MINUTES_PER_DAY / (times - 1)
+        evidence: dict[str, Evidence] = {"times": times, "every_days": max(1, round(days)), "last_on": last_on}
+        return [Reason(ReasonCode.BOUGHT_REGULARLY, evidence)]
+    if times == 1:
+        return [Reason(ReasonCode.BOUGHT_BEFORE, {"times": 1, "last_on": last_on})]
+    return [Reason(ReasonCode.VIEWED, {"last_on": last_on})]
+
+
+def _own_pairs(query: Query, recommender: Recommender) -> Pairs | None:
+    """Return the member's own pairs, None where no history is used."""
+    repeat = next((part for part in recommender.retrievers if isinstance(part, RepeatRetriever)), None)
+    if repeat is None or not query.personal or len(query.history.item_row) == 0:
+        return None
+    return summarize(query.history, np.array([query.as_of], np.int32), repeat.weights)
+
+
+def _partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int, int]:
+    """Return for items found by item neighbours the item of the history that speaks most for each."""
+    neighbors = next((part for part in recommender.retrievers if isinstance(part, ItemNeighborRetriever)), None)
+    wanted = [int(row) for row, source in zip(slate.row, slate.source, strict=True) if source == "item_neighbors"]
+    if neighbors is None or not wanted:
+        return {}
+    pairs = summarize(query.history, np.array([query.as_of], np.int32), neighbors.weights)
+    history = matrix_of(pairs, len(recommender.items), neighbors.browse_weight)
+    votes = neighbors.similarity[history.indices][:, wanted].toarray() * history.data[:, None]
+    best: npt.NDArray[np.int64] = votes.argmax(axis=0) if len(votes) else np.empty(0, np.int64)
+    return {row: int(history.indices[best[i]]) for i, row in enumerate(wanted) if len(best) and votes[best[i], i] > 0}
+
+
+def _day(minute: int, day_offset: int) -> date:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute + day_offset)).date()
+
+
+def _say(value: Evidence, language: str) -> str:
+    """Write a value as a person would: dates by the language's custom."""
+    if isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-":
+        day = date.fromisoformat(value)
+        return f"{day.year}年{day.month}月{day.day}日" if language == "zh" else f"{day.day} {day:%B %Y}"
+    return str(value)
+
+
+def reason_summary(reasons: Sequence[Reason]) -> str:
+    """Return the leading reason's code, as lists written to files carry it."""
+    return str(reasons[0].code)
