@@ -59,8 +59,8 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.NEW: "New in the range",
     },
     "zh": {
-        ReasonCode.BOUGHT_REGULARLY: "买过{times}次,约每{every_days}天一次,上次是{last_on}",
-        ReasonCode.BOUGHT_BEFORE: "以前买过,上次是{last_on}",
+        ReasonCode.BOUGHT_REGULARLY: "买过{times}次，约每{every_days}天一次，上次是{last_on}",
+        ReasonCode.BOUGHT_BEFORE: "以前买过，上次是{last_on}",
         ReasonCode.VIEWED: "您在{last_on}看过",
         ReasonCode.GOES_WITH: "与{item}搭配",
         ReasonCode.SIMILAR_MEMBERS: "与您购物习惯相似的会员喜欢",

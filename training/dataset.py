@@ -69,6 +69,7 @@ class ItemFacts:
     price_cents: float64, (n_items,), NaN if unknown.
     available_from: int32, (n_items,), minute from which the item is sold, or its first event; the largest int32
         if neither is known.
+    product_row: int32, (n_items,), the lowest row among the packs of the same product; the item's own if alone.
     """
 
     categories: tuple[str, ...]
@@ -77,6 +78,7 @@ class ItemFacts:
     brand_row: RowVector
     price_cents: npt.NDArray[np.float64]
     available_from: MinuteVector
+    product_row: RowVector
 
 
 @dataclass(frozen=True, slots=True)

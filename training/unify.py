@@ -18,6 +18,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
 from recommender.columns import LEARNED_KINDS
 from recommender.events import UNPAID_STATUSES, EventKind, member_subject
@@ -28,7 +30,7 @@ from recommender.settings import CoreSettings
 from recommender.storage.database import Database
 from recommender.storage.event_log import open_event_log, registered_files
 from recommender.storage.identities import active_links, erased_subjects
-from recommender.storage.items import CatalogFact, catalog_facts, replacements
+from recommender.storage.items import CatalogFact, catalog_facts, replacements, same_products
 from recommender.storage.members import member_kinds
 from recommender.storage.statements import last_sequence
 from recommender.storage.unlogged import unlogged_events
@@ -69,7 +71,7 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
     limit = until or now
     with database.read(snapshot=True) as connection:
         sources = _read_sources(connection, settings, limit)
-        facts = catalog_facts(connection)
+        facts, packs = catalog_facts(connection), same_products(connection)
     offset = int(limit.astimezone(settings.zone).utcoffset().total_seconds() // 60)  # type: ignore[union-attr]
     engine = _open_engine(settings)
     try:
@@ -94,7 +96,7 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         channels=channels,
         entries=entries,
         sales=sales,
-        facts=_facts(items, facts, entries, sales),
+        facts=_facts(items, facts, packs, entries, sales),
         learned=learned,
         until=until or _after_last(entries, now),
         last_sequence=sources.sequence,
@@ -331,7 +333,13 @@ def _by_person(entries: Entries, person_of_subject: npt.NDArray[np.int32]) -> En
     )
 
 
-def _facts(items: IdIndex, catalog: Mapping[str, CatalogFact], entries: Entries, sales: Sales) -> ItemFacts:
+def _facts(
+    items: IdIndex,
+    catalog: Mapping[str, CatalogFact],
+    packs: list[tuple[str, str]],
+    entries: Entries,
+    sales: Sales,
+) -> ItemFacts:
     """Lay the catalogue out by item row; an item's start is its date of availability or its first event."""
     known = [catalog.get(item_id, ("", "", None, None)) for item_id in items.ids(np.arange(len(items)))]
     start = np.full(len(items), NEVER, np.int32)
@@ -347,7 +355,21 @@ def _facts(items: IdIndex, catalog: Mapping[str, CatalogFact], entries: Entries,
         brand_row=brand_row,
         price_cents=np.array([np.nan if fact[2] is None else fact[2] for fact in known], np.float64),
         available_from=np.where(stated < NEVER, stated, start).astype(np.int32),
+        product_row=_product_rows(items, packs),
     )
+
+
+def _product_rows(items: IdIndex, packs: list[tuple[str, str]]) -> npt.NDArray[np.int32]:
+    """Return for each item the lowest row of its product: packs joined directly or by way of others."""
+    left, left_known = items.rows([one for one, _ in packs])
+    right, right_known = items.rows([other for _, other in packs])
+    known = left_known & right_known
+    one, other = left[known[left_known]], right[known[right_known]]
+    graph = sp.coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(items), len(items)))
+    _, label = connected_components(graph, directed=False)
+    lowest = np.full(len(items), len(items), np.int32)
+    np.minimum.at(lowest, label, np.arange(len(items), dtype=np.int32))
+    return lowest[label]
 
 
 def _codes(values: list[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

@@ -106,7 +106,7 @@ def fold_in(
         gram: float32, (k, k), item_factors.T @ item_factors.
         regularization: L2 weight, the value used in the fit; > 0.
     Returns: float32, (k,).
-    Source: Hu, Koren and Volinsky (2008), equation 4, with confidence c as `implicit` defines it (c replaces 1 + alpha r).
+    Source: Hu, Koren and Volinsky (2008), equation 4; `confidence` stands for their 1 + alpha r, as in `implicit`.
     """
     known = item_factors[rows]
     left = gram + (known.T * (confidence - 1)) @ known

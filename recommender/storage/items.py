@@ -43,3 +43,9 @@ def replacements(connection: Connection) -> dict[str, str]:
         if last != old and last not in direct:
             found[old] = last
     return found
+
+
+def same_products(connection: Connection) -> list[tuple[str, str]]:
+    """Return the pairs of items that are packs of the same product."""
+    rows = fetch(connection, "SELECT item_id, related_item_id FROM item_relations WHERE relation = 'same_product'")
+    return [(item_id, related_id) for item_id, related_id in rows]

@@ -74,4 +74,5 @@ def _facts(n_items: int) -> ItemFacts:
         brand_row=np.zeros(n_items, np.int32),
         price_cents=np.full(n_items, np.nan),
         available_from=np.full(n_items, START_MINUTE, np.int32),
+        product_row=np.arange(n_items, dtype=np.int32),
     )

@@ -96,7 +96,7 @@ def _decayed_counts(
     item_row: RowVector, minute: npt.NDArray[np.int32], as_of: int, half_life_days: float, n_items: int
 ) -> DoubleVector:
     weight = np.exp2(-(as_of - minute) / (MINUTES_PER_DAY * half_life_days))
-    return np.bincount(item_row, weight, n_items)
+    return np.asarray(np.bincount(item_row, weight, n_items), np.float64)
 
 
 def _one_list(score: DoubleVector, rows: npt.NDArray[np.int64]) -> RankedLists:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from recommender.history import MINUTES_PER_DAY, Histories
 from recommender.interactions import PURCHASE_CODE, Pairs, Weights, summarize
-from recommender.retrievers.repeat import RepeatRetriever, due_ratio
+from recommender.retrievers.repeat import RepeatRetriever, due_ratio, share_rhythm
 from training.dataset import Snapshot
 
 FloatVector = npt.NDArray[np.float32]
@@ -26,9 +26,10 @@ def fit_repeat(data: Snapshot, weights: Weights, horizon_days: float, prior_gaps
         prior_gaps: how many own gaps an item's usual interval is worth; > 0.
     """
     pairs = summarize(data.histories, _everywhere(data.histories, data.as_of), weights)
-    interval = item_intervals(pairs, data.n_items, prior_gaps=10.0)
+    product_row = data.facts.product_row
+    interval = item_intervals(share_rhythm(pairs, product_row), data.n_items, prior_gaps=10.0)
     lift = due_lift(data, weights, interval, horizon_days, prior_gaps)
-    return RepeatRetriever(weights, interval, DUE_EDGES, lift, prior_gaps)
+    return RepeatRetriever(weights, product_row, interval, DUE_EDGES, lift, prior_gaps)
 
 
 def item_intervals(pairs: Pairs, n_items: int, prior_gaps: float) -> FloatVector:
@@ -63,7 +64,7 @@ def due_lift(
     known = pairs.purchased > 0
     key = pairs.query[known] * data.n_items + pairs.item_row[known]
     bought = np.isin(key, future)
-    ratio = due_ratio(pairs, then, interval, prior_gaps)[known]
+    ratio = due_ratio(share_rhythm(pairs, data.facts.product_row), then, interval, prior_gaps)[known]
     where = np.searchsorted(DUE_EDGES, ratio)
     expected = np.bincount(where, pairs.purchased[known], len(DUE_EDGES) + 1)
     actual = np.bincount(where, bought, len(DUE_EDGES) + 1)
