@@ -110,7 +110,7 @@ def _normalise_phone(text: str) -> str:
     digits = re.sub(r"[^0-9]", "", text)
     if not digits:
         raise InputError("A phone number has no digits.", field="value", accepted="such as +86 138 0013 8000")
-    number = ("+" if text.startswith("+") else "") + digits
+    number = ("+" if text.lstrip("( ").startswith("+") else "") + digits
     if number.startswith("00"):
         number = "+" + number[2:]
     mobile = _CHINESE_MOBILE.fullmatch(number)
