@@ -212,11 +212,7 @@ def open_bundle(path: Path, verify: bool = True) -> Bundle:
         file = path / name
         if file.stat().st_size != size or (verify and _file_checksum(file) != checksum):
             raise BundleError(f"File {name} of bundle {path.name} is not as it was written.", value=name)
-    arrays = {
-        name.removesuffix(".npy"): _open_array(path / name)
-        for name in manifest.files
-        if name.endswith(".npy")
-    }
+    arrays = {name.removesuffix(".npy"): _open_array(path / name) for name in manifest.files if name.endswith(".npy")}
     return Bundle(path, manifest, arrays)
 
 
@@ -270,18 +266,12 @@ def sync_folder(folder: Path) -> None:
 def _check_arrays(arrays: Mapping[str, Array]) -> None:
     for name, array in arrays.items():
         if not _ARRAY_NAME.fullmatch(name):
-            raise BundleError(
-                "An array's name cannot be a file's name.", value=name, accepted=_ARRAY_NAME.pattern
-            )
+            raise BundleError("An array's name cannot be a file's name.", value=name, accepted=_ARRAY_NAME.pattern)
         if array.dtype.hasobject:
-            raise BundleError(
-                f"Array {name} holds objects; a bundle keeps numbers and bytes only.", value=name
-            )
+            raise BundleError(f"Array {name} holds objects; a bundle keeps numbers and bytes only.", value=name)
 
 
-def _write_files(
-    folder: Path, arrays: Mapping[str, Array], texts: Mapping[str, str]
-) -> dict[str, tuple[int, str]]:
+def _write_files(folder: Path, arrays: Mapping[str, Array], texts: Mapping[str, str]) -> dict[str, tuple[int, str]]:
     """Write arrays and texts, flushed to the disk; return size and checksum by file name."""
     for name, array in arrays.items():
         with (folder / f"{name}.npy").open("wb") as file:
@@ -317,7 +307,8 @@ def _manifest_text(manifest: Manifest) -> str:
         "files": {name: list(entry) for name, entry in manifest.files.items()},
     }
     document["checksum"] = hashlib.sha256(_canonical(document).encode()).hexdigest()
-    return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
+    # Keys keep their order: the order of the retrievers is part of what the recommender is.
+    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _move_into_place(folder: Path, target: Path) -> None:
@@ -340,9 +331,7 @@ def _open_array(file: Path) -> Array:
     try:
         return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
-        raise BundleError(
-            f"File {file.name} of bundle {file.parent.name} is not an array.", value=file.name
-        ) from error
+        raise BundleError(f"File {file.name} of bundle {file.parent.name} is not an array.", value=file.name) from error
 
 
 def _file_checksum(file: Path) -> str:

@@ -1,0 +1,104 @@
+"""Publishes a model: checks the gate, writes the bundle, promotes it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from recommender.bundle import Array, BundleFacts, bundle_id_of, history_arrays, write_bundle
+from recommender.errors import GateError
+from recommender.history import Histories
+from recommender.pipeline import Recommender
+from recommender.retrievers.base import Json
+from training.dataset import Dataset
+from training.gate import Gate
+from training.panel import most_recent
+from training.report import Document, to_html, to_json
+from training.settings import TrainingSettings, settings_text
+
+LIBRARIES = ("memberwise", "numpy", "scipy", "implicit", "lightgbm", "duckdb")
+"""Whose versions a bundle records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All of a bundle but its report; `bundle_id` is known before anything is written."""
+
+    bundle_id: str
+    arrays: dict[str, Array]
+    description: dict[str, Json]
+    settings_text: str
+    facts: BundleFacts
+
+
+def draft_bundle(recommender: Recommender, dataset: Dataset, settings: TrainingSettings, now: datetime) -> Draft:
+    """Put a recommender and the histories that serving needs together.
+
+    Args:
+        recommender: fitted on the whole dataset.
+        dataset: whose subjects' histories go into the bundle.
+        settings: as they were used; the bundle's id depends on them.
+        now: the present.
+    """
+    arrays, description = recommender.parts()
+    arrays |= history_arrays(dataset.subjects, subject_histories(dataset, settings.history_entries))
+    text = settings_text(settings)
+    facts = BundleFacts(
+        trained_until=dataset.until,
+        last_sequence=dataset.last_sequence,
+        seed=settings.seed,
+        threads=settings.thread_count,
+        created_at=now,
+        versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+    )
+    return Draft(bundle_id_of(arrays, description, text, {}, dataset.until), arrays, description, text, facts)
+
+
+def publish(draft: Draft, report: Document, models_dir: Path) -> str:
+    """Write a draft and its report as a bundle, and return its id."""
+    return write_bundle(
+        models_dir,
+        draft.arrays,
+        draft.description,
+        draft.settings_text,
+        draft.facts,
+        {"report.json": to_json(report), "report.html": to_html(report)},
+    )
+
+
+def check_gate(gate: Gate) -> None:
+    """Let a model through.
+
+    Raises: GateError with the figures if it is significantly below the best single method anywhere.
+    """
+    failed = [row for row in gate.rows if not row.passed]
+    if failed:
+        raise GateError(
+            "The model did not pass its gate and was not published. " + "; ".join(row.text for row in failed) + ".",
+            accepted="not significantly below the best single method on the validation window",
+        )
+
+
+def subject_histories(dataset: Dataset, entries: int) -> Histories:
+    """Return the most recent entries of every raw subject, one segment per subject row.
+
+    Args:
+        dataset: the whole history.
+        entries: most entries kept per subject; > 0.
+    """
+    whole = dataset.entries
+    order = np.lexsort((whole.kind, whole.item_row, whole.minute, whole.subject_row))
+    sizes = np.bincount(whole.subject_row, minlength=len(dataset.subjects))
+    histories = Histories(
+        np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+        whole.item_row[order],
+        whole.minute[order],
+        whole.kind[order],
+        whole.channel[order],
+    )
+    return most_recent(histories, entries)

@@ -1,0 +1,175 @@
+"""Trains: read -> split -> fit -> tune -> judge -> test -> refit -> publish -> promote, one step after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from recommender.errors import GateError
+from recommender.pipeline import Recommender
+from recommender.registry import Registry
+from recommender.settings import CoreSettings
+from recommender.storage.database import Database
+from recommender.storage.loads import LedgerGap, ledger_gaps
+from training.dataset import Dataset
+from training.evaluate import Evaluation, evaluate, panel_for
+from training.fit.blend import TUNED, fit_blend
+from training.fit.recommender import DEPTH, fit_recommender
+from training.gate import JUDGED, Gate, judge
+from training.progress import Progress
+from training.publish import Draft, check_gate, draft_bundle, publish
+from training.report import Document, RunFacts, report_document, to_html, to_json
+from training.settings import TrainingSettings
+from training.split import split_dataset
+from training.unify import read_dataset
+from training.windows import Protocol, Split, Window
+
+REPORTS = "reports"
+"""Folder in HOME of reports that belong to no bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where state and bundles are."""
+
+    database: Database
+    settings: CoreSettings
+
+    @property
+    def registry(self) -> Registry:
+        """The folder of bundles."""
+        return Registry(self.settings.models)
+
+    @property
+    def reports(self) -> Path:
+        """The folder of reports that belong to no bundle."""
+        return self.settings.home / REPORTS
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a run."""
+
+    bundle_id: str
+    promoted: bool
+    report: Document
+
+
+def train(
+    place: Place, settings: TrainingSettings, until: datetime | None, promote: bool, now: datetime, progress: Progress
+) -> Trained:
+    """Learn from the history and publish a bundle.
+
+    Args:
+        place: where state and bundles are.
+        settings: what to fit and how.
+        until: use events before it only; None: all until now.
+        promote: serve the bundle at once.
+        now: the present.
+        progress: shows the stages.
+    Raises: TrainingDataError if the history cannot be learned from; GateError if the model is not good
+        enough, after its report was written to HOME/reports.
+    """
+    with threadpool_limits(1, "blas"):
+        with progress.stage("read"):
+            dataset = read_dataset(place.database, place.settings, until, now)
+            gaps = read_gaps(place.database)
+        with progress.stage("split"):
+            split = split_of(dataset, settings)
+        tuned, gate = tune(dataset, split.validation, settings, progress)
+        evaluations, newest = evaluate_windows(dataset, split, tuned, settings, progress)
+        whole = refit(dataset, newest, settings, progress)
+        with progress.stage("write"):
+            draft = draft_bundle(whole, dataset, settings, now)
+            facts = RunFacts("Training report", draft.bundle_id, now, settings, progress.seconds)
+            report = report_document(facts, dataset, split, gate, evaluations, whole.ranker, gaps)
+            _publish_or_keep_report(place, draft, gate, report)
+    if promote:
+        place.registry.promote(draft.bundle_id, now)
+    return Trained(draft.bundle_id, promote, report)
+
+
+def split_of(dataset: Dataset, settings: TrainingSettings) -> Split:
+    """Split a dataset as the settings say."""
+    option = settings.split
+    protocol = Protocol(option.protocol) if option.protocol else None
+    return split_dataset(dataset, protocol, option.window_days or None)
+
+
+def tune(dataset: Dataset, window: Window, settings: TrainingSettings, progress: Progress) -> tuple[Recommender, Gate]:
+    """Fit on what the validation window may see, tune the blend on the window, and judge the result there."""
+    fitted = _fit("fit for validation", dataset, window, settings, progress, None)
+    people = _drawn_positions(dataset, window, settings)
+    with progress.stage("tune blend", len(TUNED)) as step:
+        tuned = fit_blend(fitted, dataset, window, people, lambda name: step(1))
+    with progress.stage("judge", len(people) * len(JUDGED)) as step:
+        gate = judge(tuned, dataset, window, settings, step)
+    return tuned, gate
+
+
+def evaluate_windows(
+    dataset: Dataset, split: Split, tuned: Recommender, settings: TrainingSettings, progress: Progress
+) -> tuple[list[Evaluation], Recommender]:
+    """Replay every test window with models fitted before it; return the figures and the newest models."""
+    evaluations, newest = [], tuned
+    for window in split.origins:
+        fitted = _fit(f"fit for {window.name}", dataset, window, settings, progress, newest)
+        newest = replace(fitted, ranker=tuned.ranker)
+        lists = 3 * min(len(window.truth.person_row), settings.evaluation.members or len(dataset.people))
+        with progress.stage(f"evaluate {window.name}", lists) as step:
+            evaluations.append(evaluate(newest, dataset, window, settings, step))
+    return evaluations, newest
+
+
+def refit(dataset: Dataset, newest: Recommender, settings: TrainingSettings, progress: Progress) -> Recommender:
+    """Fit on everything; the blend keeps the weights that were tuned."""
+    with progress.stage("fit on all", len(DEPTH)) as step:
+        fitted = fit_recommender(dataset, dataset.until_minute, settings, lambda name: step(1), newest)
+    return replace(fitted, ranker=newest.ranker)
+
+
+def read_gaps(database: Database) -> list[LedgerGap]:
+    """Return the missing and thin days of the ledger."""
+    with database.read() as connection:
+        return ledger_gaps(connection)
+
+
+def save_report(folder: Path, name: str, report: Document) -> Path:
+    """Write a report that belongs to no bundle as NAME.html and NAME.json; return the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(to_json(report), "utf-8")
+    page = folder / f"{name}.html"
+    page.write_text(to_html(report), "utf-8")
+    return page
+
+
+def _publish_or_keep_report(place: Place, draft: Draft, gate: Gate, report: Document) -> None:
+    try:
+        check_gate(gate)
+    except GateError as error:
+        page = save_report(place.reports, f"rejected-{draft.bundle_id}", report)
+        raise GateError(f"{error.message} The report is {page}.", accepted=error.accepted) from None
+    publish(draft, report, place.settings.models)
+
+
+def _fit(
+    name: str,
+    dataset: Dataset,
+    window: Window,
+    settings: TrainingSettings,
+    progress: Progress,
+    warm: Recommender | None,
+) -> Recommender:
+    """Fit on what a window may see."""
+    with progress.stage(name, len(DEPTH)) as step:
+        return fit_recommender(window.cut(dataset), window.fit_minute, settings, lambda part: step(1), warm)
+
+
+def _drawn_positions(dataset: Dataset, window: Window, settings: TrainingSettings) -> np.ndarray:
+    """Return the positions in a window's truth of the people on whom the blend is tuned."""
+    panel = panel_for(dataset, window, settings, settings.evaluation.tuning_members)
+    return np.searchsorted(window.truth.person_row, panel.truth.person_row)
