@@ -77,13 +77,9 @@ def test_documented_commands_and_options_exist(page: Path) -> None:
         context = click.Context(command, info_name="memberwise")
         while words and isinstance(command, click.Group) and not words[0].startswith("-"):
             found = command.get_command(context, words[0])
-            assert found is not None, (
-                f"{page_name(page)}: no command {words[0]!r} in `memberwise {' '.join(words)}`"
-            )
+            assert found is not None, f"{page_name(page)}: no command {words[0]!r} in `memberwise {' '.join(words)}`"
             command, words = found, words[1:]
-        known = {
-            name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)
-        }
+        known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
         used = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)} - {"--help"}
         assert used <= known, f"{page_name(page)}: `{command.name}` has no option {sorted(used - known)}"
 
@@ -99,9 +95,7 @@ def test_every_make_target_is_explained_in_both_readmes() -> None:
 def test_documented_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for page in pages():
-        used = re.findall(
-            r"(?:^|`)(?:[A-Z_]+=\S+ )*make ([a-z][a-z -]*[a-z])", page.read_text("utf-8"), re.MULTILINE
-        )
+        used = re.findall(r"(?:^|`)(?:[A-Z_]+=\S+ )*make ([a-z][a-z -]*[a-z])", page.read_text("utf-8"), re.MULTILINE)
         names = {name for line in used for name in line.split()}
         assert names <= targets, f"{page_name(page)}: no make target {sorted(names - targets)}"
 
@@ -111,9 +105,7 @@ def test_both_readmes_have_the_same_sections_and_commands() -> None:
     levels = [re.findall(r"^(#+) ", prose(text), re.MULTILINE) for text in (english, chinese)]
     assert levels[0] == levels[1]
     assert list(shell_lines(english)) == list(shell_lines(chinese))
-    tables = [
-        [line.count("|") for line in text.splitlines() if line.startswith("|")] for text in (english, chinese)
-    ]
+    tables = [[line.count("|") for line in text.splitlines() if line.startswith("|")] for text in (english, chinese)]
     assert tables[0] == tables[1]
 
 
@@ -125,17 +117,14 @@ def test_the_data_contract_names_every_table_and_column() -> None:
     text = (ROOT / "docs" / "data-contract.md").read_text("utf-8")
     written = dict(re.findall(r"^\| (\w+) \| (\w+\*.*) \|$", text, re.MULTILINE))
     expected = {
-        name: ", ".join(column.name + "*" * column.required for column in spec.columns)
-        for name, spec in TABLES.items()
+        name: ", ".join(column.name + "*" * column.required for column in spec.columns) for name, spec in TABLES.items()
     }
     assert written == expected
 
 
 def test_changelog_has_the_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    assert re.search(
-        rf"^## \[{re.escape(version)}\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE
-    )
+    assert re.search(rf"^## \[{re.escape(version)}\]", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
 
 
 def test_constraints_are_plain_exact_versions() -> None:

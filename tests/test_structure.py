@@ -30,17 +30,12 @@ def test_functions_are_short() -> None:
     long = {}
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if (
-                isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-                and body_lines(node) > LONGEST_FUNCTION
-            ):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and body_lines(node) > LONGEST_FUNCTION:
                 long[f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"] = body_lines(node)
     assert long == {}
 
 
 def test_modules_say_what_they_hold() -> None:
     assert [
-        path.name
-        for path in modules()
-        if {"utils", "helpers", "common", "misc"} & {path.stem, path.parent.name}
+        path.name for path in modules() if {"utils", "helpers", "common", "misc"} & {path.stem, path.parent.name}
     ] == []
