@@ -75,5 +75,4 @@ def _facts(n_items: int) -> ItemFacts:
         price_cents=np.full(n_items, np.nan),
         available_from=np.full(n_items, START_MINUTE, np.int32),
         product_row=np.arange(n_items, dtype=np.int32),
-        product_row=np.arange(n_items, dtype=np.int32),
     )
