@@ -7,13 +7,17 @@ import os
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 from flask import Flask, Request, Response, g, request
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from api.auth import KeyCache
 from api.language import choose_language
 from api.logs import request_logger
+from api.metrics import Metrics
 from api.openapi import JSON_MEDIA_TYPE, Operation, Reply
 from api.problems import (
     INTERNAL_ERROR,
@@ -27,8 +31,23 @@ from api.reading import read_body, read_path, read_query
 from api.routes import OPERATIONS
 from api.routes.pages import add_pages
 from api.services import Call, Services
+from api.serving import Serving, ServingWatch
+from api.settings import ServiceSettings
+from recommender.bundle import Bundle
+from recommender.errors import StoreBusyError
+from recommender.exposures import ExposureLog
+from recommender.lookup import QuerySource, SlateRequest
+from recommender.query import Scenario
+from recommender.reasons import explain
+from recommender.registry import Registry
+from recommender.storage.database import Database, open_database
+from recommender.storage.hashing import HashKey, check_hash_key, read_hash_key
+from recommender.storage.keys import ApiKey, find_key
+from recommender.storage.live import LiveState
 
 logger = logging.getLogger(__name__)
+
+WARM_COUNT = 10
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -127,3 +146,66 @@ def _finisher(services: Services) -> Callable[[Response], Response]:
         return response
 
     return finish
+
+
+def build_services(settings: ServiceSettings) -> Services:
+    """Open everything that one process serves with; the promoted bundle is in service when this returns.
+
+    Raises: SettingsError, StoreBusyError.
+    """
+    threadpool_limits(1)
+    database = open_database(settings)
+    hash_key = read_hash_key(settings)
+    _check_hash_key(database, hash_key)
+    metrics = Metrics()
+    serving = ServingWatch(Registry(settings.models), lambda bundle: _prepare(bundle, database, settings), metrics)
+    serving.start()
+    return Services(
+        settings=settings,
+        database=database,
+        keys=KeyCache(lambda digest: _find_key(database, digest)),
+        serving=serving,
+        exposures=ExposureLog(settings.spool_folder),
+        metrics=metrics,
+        channels=frozenset(settings.channel_kinds),
+        hash_key=hash_key,
+        clock=_now,
+    )
+
+
+def close_services(services: Services) -> None:
+    """Let go of everything that `build_services` opened."""
+    services.serving.stop()
+    services.exposures.close()
+    services.database.dispose()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _find_key(database: Database, digest: str) -> ApiKey | None:
+    with database.read() as connection:
+        return find_key(connection, digest, _now())
+
+
+def _check_hash_key(database: Database, hash_key: HashKey) -> None:
+    try:
+        with database.write() as connection:
+            check_hash_key(connection, hash_key)
+    except StoreBusyError as error:
+        logger.warning("hash_key_not_checked reason=%s", error.message)
+
+
+def _prepare(bundle: Bundle, database: Database, settings: ServiceSettings) -> Serving:
+    """Build what answers from a bundle and ask it once for every scenario, so that no request waits for
+    it.
+    """
+    recommender = bundle.recommender()
+    live = LiveState(database, recommender.items, settings.zone)
+    source = QuerySource(bundle, database, settings.channel_kinds)
+    now = _now()
+    for scenario in Scenario:
+        query, _ = source.query(SlateRequest(scenario, WARM_COUNT), live.current(now), now)
+        explain(recommender.recommend([query])[0], query, recommender)
+    return Serving(bundle, recommender, live, source)

@@ -1,0 +1,83 @@
+"""Recommendations: slates for a member, an identity or an unknown customer."""
+
+from __future__ import annotations
+
+from api import problems
+from api.auth import Scope
+from api.customers import subject_of
+from api.openapi import Operation, Reply
+from api.problems import INVALID_REQUEST, FieldError, ProblemError
+from api.schemas import RecommendationAnswer, RecommendationQuery, RecommendationRequest
+from api.services import Call, Services
+from api.slates import serve_slate
+from recommender.errors import InputError
+from recommender.events import member_subject
+from recommender.lookup import SlateRequest
+
+
+def post_recommendations(services: Services, call: Call, body: RecommendationRequest) -> Reply:
+    """Answer with a slate."""
+    try:
+        subject = subject_of(body, services.hash_key)
+    except InputError as error:
+        wrong = FieldError("identity.value", error.message, None, error.accepted)
+        raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,)) from None
+    return _serve(services, call, body, subject)
+
+
+def get_recommendations(services: Services, call: Call, member_id: str, query: RecommendationQuery) -> Reply:
+    """Answer with a slate for one member."""
+    return _serve(services, call, query, member_subject(member_id))
+
+
+def _serve(services: Services, call: Call, asked: RecommendationQuery, subject: str | None) -> Reply:
+    if asked.channel is not None and asked.channel not in services.channels:
+        known = "one of " + ", ".join(sorted(services.channels))
+        wrong = FieldError("channel", "The channel is not known.", asked.channel, known)
+        raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
+    request = SlateRequest(asked.scenario, asked.count, subject, asked.store_id, asked.channel, asked.exclude)
+    return Reply(serve_slate(services, call, request))
+
+
+_SLATE = """
+`home`: what this customer may want now, bought before or not. `buy_again`: only what they bought before.
+`discover`: nothing they bought before. `trending`: what sells better than usual lately.
+
+The slate is full whenever enough items can be sold: stock, assortment, seasons and exclusions apply before
+the cut. Who or what is not known never is an error: `flags` says so (`anonymous`, `unknown_member`,
+`unlinked_identity`, `identity_conflict`, `empty_history`, `not_personalised`, `unknown_store`,
+`store_closed`, `stock_unknown`, `exposure_not_recorded`) and `strategy` names the path taken. `price_cents`
+is the price in the store asked about, now. Send `recommendation_id` and `position` with the events that
+follow.
+"""
+
+OPERATIONS = (
+    Operation(
+        id="post_recommendations",
+        method="POST",
+        path="/v1/recommendations",
+        tag="recommendations",
+        summary="Which items to show, to anyone.",
+        description="For a member, for an identity of one channel, or for a customer nobody knows.\n" + _SLATE,
+        view=post_recommendations,
+        answers={200: RecommendationAnswer},
+        scope=Scope.RECOMMEND,
+        body=RecommendationRequest,
+        problems=(problems.NO_BUNDLE,),
+        localized=True,
+    ),
+    Operation(
+        id="get_recommendations",
+        method="GET",
+        path="/v1/members/{member_id}/recommendations",
+        tag="recommendations",
+        summary="Which items to show to a member.",
+        description="The same as the POST, for a member, with query parameters.\n" + _SLATE,
+        view=get_recommendations,
+        answers={200: RecommendationAnswer},
+        scope=Scope.RECOMMEND,
+        query=RecommendationQuery,
+        problems=(problems.NO_BUNDLE,),
+        localized=True,
+    ),
+)

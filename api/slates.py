@@ -1,0 +1,175 @@
+"""From a request to an answer: look up, recommend, describe, record; the one path of all recommendation
+routes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from api.problems import NO_BUNDLE, ProblemError
+from api.services import Call, Services
+from api.serving import Serving
+from recommender.candidates import Slate
+from recommender.catalog import ItemDetails
+from recommender.exposures import Exposure
+from recommender.lookup import SlateRequest
+from recommender.reasons import Reason, explain
+from recommender.storage.catalog import read_items
+from recommender.storage.on_hand import read_on_hand
+
+Body = dict[str, object]
+
+NOT_RECORDED = "exposure_not_recorded"
+"""Flag of a slate whose exposure could not be written: nothing can be attributed to it later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A slate with what is said about its items, all aligned.
+
+    titles: of the items that reasons name, by id.  on_hand: by item, of `store_id`; empty if no stock is
+    known.
+    """
+
+    item_ids: Sequence[str]
+    slate: Slate
+    details: Sequence[ItemDetails]
+    reasons: Sequence[Sequence[Reason]]
+    titles: Mapping[str, str]
+    store_id: str | None
+    on_hand: Mapping[str, float]
+
+
+def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
+    """Return the answer to a request, after it is recorded as an exposure.
+
+    Raises: ProblemError, no-bundle, before the first bundle; StoreBusyError.
+    """
+    serving = services.serving.current()
+    if serving is None:
+        raise ProblemError(NO_BUNDLE, services.serving.problem() or NO_BUNDLE.meaning)
+    described, flags = _describe(services, call, serving, request)
+    recommendation_id = new_recommendation_id(call.now)
+    exposure = _exposure(recommendation_id, call.now, serving, request, described)
+    if not services.exposures.record(exposure):
+        services.metrics.exposures_failed.inc()
+        flags.append(NOT_RECORDED)
+    _note(services, call, serving, request, described, flags)
+    return {
+        "recommendation_id": recommendation_id,
+        "scenario": request.scenario,
+        "bundle_id": serving.bundle.bundle_id,
+        "strategy": described.slate.strategy,
+        "experiment": None,
+        "flags": flags,
+        "items": _items(described, call.language),
+        "dropped": described.slate.dropped,
+        "next": None,
+    }
+
+
+def new_recommendation_id(now: datetime) -> str:
+    """Return a new id: milliseconds since 1970, then 80 random bits, so that ids of one time lie together."""
+    return f"{int(now.timestamp() * 1000):011x}{os.urandom(10).hex()}"
+
+
+def _describe(services: Services, call: Call, serving: Serving, request: SlateRequest) -> tuple[Described, list[str]]:
+    """Make the slate and read what is shown with it; also return the flags."""
+    live = serving.live.current(call.now)
+    query, who = serving.source.query(request, live, call.now)
+    (slate,) = serving.recommender.recommend([query])
+    reasons = explain(slate, query, serving.recommender)
+    item_ids = [live.catalog.item_id(int(row)) for row in slate.row]
+    named = [str(reason.evidence["item_id"]) for some in reasons for reason in some if "item_id" in reason.evidence]
+    known = who.store_id is not None and live.stock(who.store_id) is not None
+    with services.database.read() as connection:
+        details = read_items(connection, item_ids + named, who.store_id, call.now)
+        on_hand = read_on_hand(connection, who.store_id, item_ids) if known and who.store_id is not None else {}
+    titles = {found.item_id: _title(found, call.language) or found.item_id for found in details[len(item_ids) :]}
+    shown = details[: len(item_ids)]
+    return Described(item_ids, slate, shown, reasons, titles, who.store_id, on_hand), list(who.flags)
+
+
+def _items(described: Described, language: str) -> list[Body]:
+    scores = described.slate.score.tolist()
+    return [
+        {
+            "item_id": details.item_id,
+            "title": _title(details, language),
+            "position": position,
+            "score": score,
+            "reasons": [_reason(reason, language, described.titles) for reason in reasons],
+            "price_cents": details.price_cents,
+            "sponsored": details.sponsored,
+            "availability": _availability(described, details.item_id),
+            "coupon": None,
+        }
+        for position, (details, score, reasons) in enumerate(
+            zip(described.details, scores, described.reasons, strict=True), 1
+        )
+    ]
+
+
+def _reason(reason: Reason, language: str, titles: Mapping[str, str]) -> Body:
+    return {"code": reason.code, "text": reason.text(language, titles), "evidence": reason.evidence}
+
+
+def _availability(described: Described, item_id: str) -> Body:
+    on_hand = described.on_hand.get(item_id)
+    state = "unknown" if on_hand is None else "known"
+    return {"store_id": described.store_id, "on_hand": on_hand, "state": state}
+
+
+def _title(details: ItemDetails, language: str) -> str | None:
+    return details.titles.get(language) or details.title
+
+
+def _exposure(
+    recommendation_id: str, now: datetime, serving: Serving, request: SlateRequest, described: Described
+) -> Exposure:
+    slate = described.slate
+    return Exposure(
+        recommendation_id=recommendation_id,
+        occurred_at=now,
+        scenario=request.scenario,
+        bundle_id=serving.bundle.bundle_id,
+        strategy=slate.strategy,
+        subject=request.subject,
+        store_id=described.store_id,
+        channel=request.channel,
+        item_id=tuple(described.item_ids),
+        score=tuple(slate.score.tolist()),
+        source=slate.source,
+        reason=tuple(str(reasons[0].code) if reasons else None for reasons in described.reasons),
+    )
+
+
+def _note(
+    services: Services,
+    call: Call,
+    serving: Serving,
+    request: SlateRequest,
+    described: Described,
+    flags: Sequence[str],
+) -> None:
+    """Count the slate, and say in the request's log line what it was; no ids of customers."""
+    metrics, slate = services.metrics, described.slate
+    served = len(described.item_ids)
+    metrics.slates.labels(request.scenario, slate.strategy).inc()
+    metrics.slate_items.labels(request.scenario).inc(served)
+    if served < request.count:
+        metrics.short_slates.labels(request.scenario).inc()
+    for flag in flags:
+        metrics.flags.labels(flag).inc()
+    for rule, count in slate.dropped.items():
+        metrics.dropped.labels(rule).inc(count)
+    call.notes |= {
+        "scenario": request.scenario,
+        "strategy": slate.strategy,
+        "bundle_id": serving.bundle.bundle_id,
+        "items": served,
+        "flags": list(flags),
+    }
