@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from recommender.candidates import segment_numbers
+from recommender.candidates import head, segment_numbers
 from recommender.events import BROWSING_KINDS, KIND_CODES, EventKind
 from recommender.history import MINUTES_PER_DAY, Histories
 
@@ -119,6 +119,24 @@ def matrix_of(pairs: Pairs, n_items: int, browse_weight: float = 1.0) -> sp.csr_
     return matrix
 
 
+def heaviest(matrix: sp.csr_matrix, limit: int) -> sp.csr_matrix:
+    """Keep the `limit` largest entries of each row, ties at the cut by rising column.
+
+    Long histories say little more than their head, and cost in proportion to their length.
+    """
+    kept = np.ones(matrix.nnz, bool)
+    for i in np.flatnonzero(np.diff(matrix.indptr) > limit):
+        part = slice(int(matrix.indptr[i]), int(matrix.indptr[i + 1]))
+        kept[part] = False
+        kept[part.start + head(matrix.data[part], matrix.indices[part], limit)] = True
+    if kept.all():
+        return matrix
+    passed = np.concatenate(([0], np.cumsum(kept)))
+    shorter = sp.csr_matrix((matrix.data[kept], matrix.indices[kept], passed[matrix.indptr]), shape=matrix.shape)
+    shorter.has_sorted_indices = True
+    return shorter
+
+
 def _starts(segment: IntVector, item_row: RowVector) -> IntVector:
     """Return the positions where a new (segment, item) group begins."""
     if len(segment) == 0:
@@ -129,6 +147,4 @@ def _starts(segment: IntVector, item_row: RowVector) -> IntVector:
 
 def _no_pairs(count: int) -> Pairs:
     floats, minutes = np.empty(0, np.float32), np.empty(0, np.int32)
-    return Pairs(
-        np.zeros(count + 1, np.int64), np.empty(0, np.int32), floats, floats, floats, minutes, minutes
-    )
+    return Pairs(np.zeros(count + 1, np.int64), np.empty(0, np.int32), floats, floats, floats, minutes, minutes)

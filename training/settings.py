@@ -98,6 +98,10 @@ class NeighborSettings:
     shrinkage: float = field(
         default=0.4, metadata=setting("Exponent of popularity in the cosine.", minimum=0, maximum=1)
     )
+    history_items: int = field(
+        default=150,
+        metadata=setting("The heaviest items of a history that count for neighbours.", unit="items", minimum=1),
+    )
     dimensions: int = field(default=128, metadata=setting("Dimensions in which members are compared.", minimum=1))
     pool_size: int = field(default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
     n_peers: int = field(default=100, metadata=setting("Peers asked per slate.", unit="members", minimum=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -16,6 +17,9 @@ from recommender.retrievers.base import State, weights_to
 FloatVector = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float32]
 RowVector = npt.NDArray[np.int32]
+
+BLOCK = 64
+SPARE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +49,43 @@ class FactorRetriever:
         place = self.position[pairs.item_row]
         usable = (place < len(self.item_row)) & (weight > 0)
         query, place, weight = pairs.query[usable], place[usable], weight[usable]
-        bounds = np.searchsorted(query, np.arange(len(batch) + 1))
-        found: list[tuple[int, RowVector, FloatVector]] = []
-        for i in range(len(batch)):
-            own = slice(int(bounds[i]), int(bounds[i + 1]))
-            if own.stop > own.start:
-                member = fold_in(
-                    self.item_factors, place[own], np.float32(self.alpha) * weight[own], self.gram, self.regularization
-                )
-                score = self.item_factors @ member
-                mask = batch.allowed[i]
-                if mask is not None:
-                    score = np.where(mask[self.item_row], score, np.float32(0))
-                best = head(score, self.item_row, count)
-                best = best[score[best] > 0]
-                found.append((i, self.item_row[best], score[best]))
-        return _join(found, len(batch), count)
+        asked, starts = np.unique(query, return_index=True)
+        if len(asked) == 0:
+            return Candidates(np.zeros(len(batch) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
+        stops = np.append(starts[1:], len(query))
+        members = np.stack([self._member(place[i:j], weight[i:j]) for i, j in zip(starts, stops, strict=True)])
+        found = [
+            self._best(member, scores, batch.allowed[number], count)
+            for member, scores, number in zip(members, self._all_scores(members), asked, strict=True)
+        ]
+        sizes = [len(row) for row, _ in found]
+        row = np.concatenate([row for row, _ in found])
+        score = np.concatenate([score for _, score in found])
+        return keep_best(np.repeat(asked, sizes), row, score, len(batch), count)
+
+    def _member(self, place: RowVector, weight: FloatVector) -> FloatVector:
+        confidence = np.float32(self.alpha) * weight
+        return fold_in(self.item_factors, place, confidence, self.gram, self.regularization)
+
+    def _all_scores(self, members: FloatMatrix) -> Iterator[FloatVector]:
+        """Yield each member's scores of all known items, computed in blocks."""
+        for start in range(0, len(members), BLOCK):
+            yield from members[start : start + BLOCK] @ self.item_factors.T
+
+    def _best(
+        self, member: FloatVector, scores: FloatVector, allowed: npt.NDArray[np.bool_] | None, count: int
+    ) -> tuple[RowVector, FloatVector]:
+        """Return the rows and scores of the best allowed items of one member, in no order.
+
+        The last digits of a product of matrices depend on their shapes, so a block's scores only choose who
+        is looked at, with SPARE places beyond the cut; those are scored again one by one.
+        """
+        if allowed is not None:
+            scores = np.where(allowed[self.item_row], scores, np.float32(0))
+        best = np.sort(head(scores, self.item_row, count + SPARE))
+        exact = np.einsum("ij,j->i", self.item_factors[best], member)
+        kept = (exact > 0) & (scores[best] > 0)
+        return self.item_row[best[kept]], exact[kept]
 
     def state(self) -> State:
         """Return the fitted state."""
@@ -112,12 +137,3 @@ def fold_in(
     left = gram + (known.T * (confidence - 1)) @ known
     left[np.diag_indices_from(left)] += regularization
     return np.linalg.solve(left, known.T @ confidence).astype(np.float32)
-
-
-def _join(found: list[tuple[int, RowVector, FloatVector]], n_queries: int, count: int) -> Candidates:
-    if not found:
-        return Candidates(np.zeros(n_queries + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-    query = np.concatenate([np.full(len(rows), i, np.int64) for i, rows, _ in found])
-    row = np.concatenate([rows for _, rows, _ in found])
-    score = np.concatenate([scores for _, _, scores in found])
-    return keep_best(query, row, score, n_queries, count)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from recommender.candidates import Candidates, head, keep_best
-from recommender.interactions import Weights, matrix_of
+from recommender.interactions import Weights, heaviest, matrix_of
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
 
@@ -20,30 +20,38 @@ from recommender.retrievers.base import State, weights_to
 class ItemNeighborRetriever:
     """Scores items by the summed similarity to what the member bought or browsed.
 
+    history_items: the heaviest items of a history that are asked for their neighbours.
     similarity: float32 CSR, (n_items, n_items), row i holds the nearest items of item i, itself left out.
     """
 
     name: ClassVar[str] = "item_neighbors"
     weights: Weights
     browse_weight: float
+    history_items: int
     similarity: sp.csr_matrix
 
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return the items nearest to the whole history."""
         history = matrix_of(batch.pairs(self.weights), self.similarity.shape[0], self.browse_weight)
-        return best_of(history @ self.similarity, batch.allowed, count)
+        return best_of(heaviest(history, self.history_items) @ self.similarity, batch.allowed, count)
 
     def state(self) -> State:
         """Return the fitted state."""
         return State(
             matrix_arrays(self.similarity),
-            {"weights": weights_to(self.weights), "browse_weight": self.browse_weight},
+            {
+                "weights": weights_to(self.weights),
+                "browse_weight": self.browse_weight,
+                "history_items": self.history_items,
+            },
         )
 
     @classmethod
     def from_state(cls, state: State) -> Self:
         """Make the retriever from its fitted state."""
-        return cls(state.weights(), state.number("browse_weight"), matrix_from(state))
+        return cls(
+            state.weights(), state.number("browse_weight"), int(state.number("history_items")), matrix_from(state)
+        )
 
 
 def best_of(scores: sp.csr_matrix, allowed: Sequence[npt.NDArray[np.bool_] | None], count: int) -> Candidates:
@@ -86,6 +94,4 @@ def matrix_from(state: State) -> sp.csr_matrix:
     """Return the matrix that matrix_arrays() wrote, over the memory maps themselves."""
     arrays = state.arrays
     rows, columns = (int(size) for size in arrays["shape"])
-    return sp.csr_matrix(
-        (arrays["data"], arrays["indices"], arrays["indptr"]), shape=(rows, columns), copy=False
-    )
+    return sp.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=(rows, columns), copy=False)

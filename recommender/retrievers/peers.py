@@ -10,7 +10,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from recommender.candidates import Candidates, head
-from recommender.interactions import Weights, matrix_of
+from recommender.interactions import Weights, heaviest, matrix_of
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
 from recommender.retrievers.neighbors import best_of, matrix_arrays, matrix_from
@@ -24,6 +24,7 @@ class PeerRetriever:
 
     Members are compared by the cosine of projected histories, so that the cost does not grow with the catalogue.
 
+    history_items: the heaviest items of a history that count.
     projection: float32, (n_items, k), a direction per item.
     pool: float32, (n_pool, k), projected histories of length 1.
     purchases: float32 CSR, (n_pool, n_items), the pool's decayed purchases, each row scaled to length 1.
@@ -34,6 +35,7 @@ class PeerRetriever:
     name: ClassVar[str] = "peers"
     weights: Weights
     browse_weight: float
+    history_items: int
     n_peers: int
     sharpness: float
     projection: FloatMatrix
@@ -43,6 +45,7 @@ class PeerRetriever:
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return what the nearest members buy."""
         history = matrix_of(batch.pairs(self.weights), self.projection.shape[0], self.browse_weight)
+        history = heaviest(history, self.history_items)
         return best_of(self._votes(project(history, self.projection)) @ self.purchases, batch.allowed, count)
 
     def _votes(self, members: FloatMatrix) -> sp.csr_matrix:
@@ -68,6 +71,7 @@ class PeerRetriever:
             {
                 "weights": weights_to(self.weights),
                 "browse_weight": self.browse_weight,
+                "history_items": self.history_items,
                 "n_peers": self.n_peers,
                 "sharpness": self.sharpness,
             },
@@ -79,6 +83,7 @@ class PeerRetriever:
         return cls(
             state.weights(),
             state.number("browse_weight"),
+            int(state.number("history_items")),
             int(state.number("n_peers")),
             state.number("sharpness"),
             state.arrays["projection"].astype(np.float32, copy=False),

@@ -30,9 +30,7 @@ class RankedLists:
     row: RowVector
     score: FloatVector
 
-    def take(
-        self, which: Sequence[int | None], allowed: Sequence[BoolVector | None], count: int
-    ) -> Candidates:
+    def take(self, which: Sequence[int | None], allowed: Sequence[BoolVector | None], count: int) -> Candidates:
         """Return the first allowed items of list which[i] for query i, or nothing where which[i] is None."""
         heads = [self._head(number, mask, count) for number, mask in zip(which, allowed, strict=True)]
         indptr = np.concatenate(([0], np.cumsum([len(head) for head in heads]))).astype(np.int64)
@@ -101,9 +99,7 @@ class StorePopularityRetriever:
 
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return the head of the store's list for queries that name a store."""
-        which = [
-            int(row) if known else None for row, known in zip(batch.store_row, batch.has_store, strict=True)
-        ]
+        which = [int(row) if known else None for row, known in zip(batch.store_row, batch.has_store, strict=True)]
         return self.lists.take(which, batch.allowed, count)
 
     def state(self) -> State:

@@ -78,9 +78,7 @@ def fit_factors(
     )
 
 
-def _warm_start(
-    warm: FactorRetriever, item_row: npt.NDArray[np.int32], factors: int, seed: int
-) -> FloatMatrix:
+def _warm_start(warm: FactorRetriever, item_row: npt.NDArray[np.int32], factors: int, seed: int) -> FloatMatrix:
     """Return starting item factors: those of the earlier fit, small random ones for items new since."""
     start = np.random.default_rng(seed).normal(0, 0.01, (len(item_row), factors)).astype(np.float32)
     place = warm.position[item_row]

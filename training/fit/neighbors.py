@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from recommender.interactions import Weights
+from recommender.interactions import Weights, heaviest
 from recommender.retrievers.neighbors import ItemNeighborRetriever
 from recommender.retrievers.peers import PeerRetriever, project
 
@@ -17,6 +17,7 @@ def fit_item_neighbors(
     *,
     neighbors: int,
     shrinkage: float,
+    history_items: int,
     threads: int,
 ) -> ItemNeighborRetriever:
     """Keep for each item its nearest others by the cosine of their columns.
@@ -25,11 +26,13 @@ def fit_item_neighbors(
         matrix: float32 CSR, (n_members, n_items), interaction weights.
         weights, browse_weight: how the matrix was weighed; kept for scoring.
         neighbors: nearest items kept per item.
+        history_items: the heaviest items of a history that count, in the fit and in scoring.
         shrinkage: exponent of an item's length in the divisor: 0.5 is the cosine, less favours popular items.
         threads: threads `implicit` may use.
     """
     from implicit.nearest_neighbours import all_pairs_knn
 
+    matrix = heaviest(matrix, history_items)
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
     scale = np.divide(1.0, length ** (2 * shrinkage), out=np.zeros_like(length), where=length > 0)
     scaled = (matrix @ sp.diags(scale.astype(np.float32))).tocsr()
@@ -40,7 +43,7 @@ def fit_item_neighbors(
     similarity = similarity.astype(np.float32)
     similarity.eliminate_zeros()
     similarity.sort_indices()
-    return ItemNeighborRetriever(weights, browse_weight, similarity)
+    return ItemNeighborRetriever(weights, browse_weight, history_items, similarity)
 
 
 def fit_peers(
@@ -48,6 +51,7 @@ def fit_peers(
     weights: Weights,
     browse_weight: float,
     *,
+    history_items: int,
     dimensions: int,
     pool_size: int,
     n_peers: int,
@@ -61,10 +65,12 @@ def fit_peers(
 
     Args:
         matrix: float32 CSR, (n_members, n_items), weights by which members are compared and which peers share.
+        history_items: the heaviest items of a history that count, in the fit and in scoring.
         dimensions, pool_size, n_peers: sizes; > 0.
         sharpness: exponent of the similarity in a peer's vote.
         seed: for the projection.
     """
+    matrix = heaviest(matrix, history_items)
     rng = np.random.default_rng(seed)
     members = np.maximum(matrix.getnnz(axis=0), 1)
     rarity = np.log1p(matrix.shape[0] / members).astype(np.float32)
@@ -78,5 +84,12 @@ def fit_peers(
     scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
     bought = (sp.diags(scale.astype(np.float32)) @ bought).tocsr()
     return PeerRetriever(
-        weights, browse_weight, n_peers, sharpness, projection, project(matrix[chosen], projection), bought
+        weights,
+        browse_weight,
+        history_items,
+        n_peers,
+        sharpness,
+        projection,
+        project(matrix[chosen], projection),
+        bought,
     )

@@ -31,9 +31,7 @@ def fit_popularity(data: Snapshot, half_life_days: float) -> PopularityRetriever
     return PopularityRetriever(_one_list(score, np.arange(data.n_items)))
 
 
-def fit_store_popularity(
-    data: Snapshot, half_life_days: float, prior: float, depth: int
-) -> StorePopularityRetriever:
+def fit_store_popularity(data: Snapshot, half_life_days: float, prior: float, depth: int) -> StorePopularityRetriever:
     """Rank items within each store; the score is the store's share of an item shrunk towards all stores'.
 
     Args:
@@ -101,6 +99,4 @@ def _decayed_counts(
 
 def _one_list(score: DoubleVector, rows: npt.NDArray[np.int64]) -> RankedLists:
     order = rows[np.lexsort((rows, -score[rows]))]
-    return RankedLists(
-        np.array([0, len(order)], np.int64), order.astype(np.int32), score[order].astype(np.float32)
-    )
+    return RankedLists(np.array([0, len(order)], np.int64), order.astype(np.int32), score[order].astype(np.float32))

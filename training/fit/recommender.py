@@ -78,9 +78,7 @@ def fit_recommender(
     recall = weights_of(
         settings.weights.purchase_half_life_days, settings.weights.browse_half_life_days, data.n_channels
     )
-    taste = weights_of(
-        settings.weights.taste_half_life_days, settings.weights.browse_half_life_days, data.n_channels
-    )
+    taste = weights_of(settings.weights.taste_half_life_days, settings.weights.browse_half_life_days, data.n_channels)
     retrievers: list[Retriever] = []
 
     def add(part: Retriever | None, name: str) -> None:
@@ -122,9 +120,7 @@ def _fit_tastes(
     pairs = _pairs(data.histories, data.as_of, weights)
     browse_weight = settings.weights.browse_weight
     matrix = _without_empty_rows(matrix_of(pairs, data.n_items, browse_weight))
-    earlier = (
-        None if warm is None else next((p for p in warm.retrievers if isinstance(p, FactorRetriever)), None)
-    )
+    earlier = None if warm is None else next((p for p in warm.retrievers if isinstance(p, FactorRetriever)), None)
     option, near = settings.factors, settings.neighbors
     factors = fit_factors(
         matrix,
@@ -145,12 +141,14 @@ def _fit_tastes(
         browse_weight,
         neighbors=near.neighbors,
         shrinkage=near.shrinkage,
+        history_items=near.history_items,
         threads=settings.thread_count,
     )
     peers = fit_peers(
         matrix,
         weights,
         browse_weight,
+        history_items=near.history_items,
         dimensions=near.dimensions,
         pool_size=near.pool_size,
         n_peers=near.n_peers,
