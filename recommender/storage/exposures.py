@@ -16,6 +16,7 @@ _COLUMNS = (
     "item_id",
     "score",
     "retriever",
+    "reason",
     "propensity",
     "scenario",
     "bundle_id",
@@ -64,14 +65,15 @@ def forget_file(connection: Connection, file: str) -> None:
 
 def _rows(exposure: Exposure) -> Iterator[tuple[object, ...]]:
     chances = exposure.propensity or (None,) * len(exposure.item_id)
-    shown = zip(exposure.item_id, exposure.score, exposure.source, chances, strict=True)
-    for position, (item_id, score, source, chance) in enumerate(shown, 1):
+    shown = zip(exposure.item_id, exposure.score, exposure.source, exposure.reason, chances, strict=True)
+    for position, (item_id, score, source, reason, chance) in enumerate(shown, 1):
         yield (
             exposure.recommendation_id,
             position,
             item_id,
             score,
             source,
+            reason,
             chance,
             exposure.scenario,
             exposure.bundle_id,

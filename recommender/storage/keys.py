@@ -96,7 +96,7 @@ def list_keys(connection: Connection) -> list[KeyEntry]:
     """Return every key, oldest first."""
     columns = [api_keys.c[name] for name in KeyEntry.__slots__]
     rows = connection.execute(sa.select(*columns).order_by(api_keys.c.created_at, api_keys.c.key_id))
-    return [KeyEntry(**{**row, "scopes": tuple(row["scopes"].split(","))}) for row in rows.mappings()]
+    return [KeyEntry(**{**row, "scopes": tuple(filter(None, row["scopes"].split(",")))}) for row in rows.mappings()]
 
 
 def revoke_key(connection: Connection, key_id: str, now: datetime) -> None:
