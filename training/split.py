@@ -151,6 +151,15 @@ def time_windows(dataset: Dataset, days: float, names: Sequence[str]) -> list[Wi
     return windows
 
 
+def later_window(dataset: Dataset, cut: int) -> Window:
+    """Return the window of everything from a minute on, for models that were fitted before it."""
+    target = _target(dataset)
+    minute = dataset.entries.minute
+    history = minute < cut
+    as_of = np.full(len(dataset.people), cut, np.int32)
+    return Window("later", as_of, history, cut, build_truth(dataset, history, target & (minute >= cut)))
+
+
 def person_windows(dataset: Dataset, protocol: Protocol, names: Sequence[str]) -> list[Window]:
     """Cut each person's last orders (or last purchases) off, one per window.
 
@@ -189,9 +198,7 @@ def build_truth(dataset: Dataset, history: BoolVector, asked: BoolVector) -> Tru
     )
 
 
-def _split(
-    dataset: Dataset, protocol: Protocol, reason: str, days: float | None, ranker: int, rolling: int
-) -> Split:
+def _split(dataset: Dataset, protocol: Protocol, reason: str, days: float | None, ranker: int, rolling: int) -> Split:
     """Split by one protocol, and refuse windows that hold too little to mean anything."""
     if protocol in (Protocol.TIME, Protocol.ROLLING):
         origins = rolling if protocol is Protocol.ROLLING else 1
@@ -221,9 +228,7 @@ def _split_by_time(
             value=f"{(int(minute.max()) - int(minute.min())) / MINUTES_PER_DAY:.1f} days of history",
             accepted=f"more than {(origins + 1) * chosen:g} days of history, or shorter windows",
         )
-    text = (
-        f"{reason}; the test window is the last {chosen:g} days, the validation window the {chosen:g} before"
-    )
+    text = f"{reason}; the test window is the last {chosen:g} days, the validation window the {chosen:g} before"
     if days is None and chosen < LONGEST_WINDOW_DAYS:
         text += f" (a window is a fifth of the history, at most {LONGEST_WINDOW_DAYS} days)"
     tests, validation, earlier = windows[:origins], windows[origins], windows[origins + 1 :]

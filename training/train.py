@@ -11,8 +11,6 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.errors import GateError
 from recommender.pipeline import Recommender
-from recommender.registry import Registry
-from recommender.settings import CoreSettings
 from recommender.storage.database import Database
 from recommender.storage.loads import LedgerGap, ledger_gaps
 from training.dataset import Dataset
@@ -20,6 +18,7 @@ from training.evaluate import Evaluation, evaluate, panel_for
 from training.fit.blend import TUNED, fit_blend
 from training.fit.recommender import DEPTH, fit_recommender
 from training.gate import JUDGED, Gate, judge
+from training.place import Place
 from training.progress import Progress
 from training.publish import Draft, check_gate, draft_bundle, publish
 from training.report import Document, RunFacts, report_document, to_html, to_json
@@ -27,27 +26,6 @@ from training.settings import TrainingSettings
 from training.split import split_dataset
 from training.unify import read_dataset
 from training.windows import Protocol, Split, Window
-
-REPORTS = "reports"
-"""Folder in HOME of reports that belong to no bundle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where state and bundles are."""
-
-    database: Database
-    settings: CoreSettings
-
-    @property
-    def registry(self) -> Registry:
-        """The folder of bundles."""
-        return Registry(self.settings.models)
-
-    @property
-    def reports(self) -> Path:
-        """The folder of reports that belong to no bundle."""
-        return self.settings.home / REPORTS
 
 
 @dataclass(frozen=True, slots=True)

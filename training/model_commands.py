@@ -1,0 +1,179 @@
+"""Commands that learn and recommend: train, evaluate, recommend, demo. They turn settings into objects, and print."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from recommender.errors import InputError, MemberwiseError
+from recommender.query import Scenario
+from recommender.settings import CoreSettings, read_settings
+from recommender.storage.retrain import finish_request, take_request
+from training.place import Place, open_place
+from training.printing import as_json, print_json, show_report
+from training.progress import Bars, Progress, Silent
+from training.settings import PROTOCOLS, TrainingSettings, read_training_settings
+
+if TYPE_CHECKING:
+    from training.train import Trained
+
+
+class Moment(click.ParamType):
+    """A time in ISO 8601; without an offset it is in the retailer's time zone, which the command fills in."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read a time."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a time in ISO 8601, such as 2024-03-01T00:00:00+08:00", param, ctx)
+
+
+@click.command()
+@click.option("--until", type=Moment(), help="Learn from events before this time only.")
+@click.option("--settings", "file", type=click.Path(path_type=Path), help="TOML file of training settings.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of every random choice; overrides the settings.")
+@click.option("--split", type=click.Choice(PROTOCOLS[1:]), help="How windows are cut; by default the data decides.")
+@click.option("--window-days", type=click.FloatRange(min=0, min_open=True), help="Length of a time window.")
+@click.option("--promote/--no-promote", default=True, help="Serve the new bundle at once.", show_default=True)
+@click.option("--requested", is_flag=True, help="Train only if the service wrote a request down.")
+@as_json
+def train(
+    until: datetime | None,
+    file: Path | None,
+    seed: int | None,
+    split: str | None,
+    window_days: float | None,
+    promote: bool,
+    requested: bool,
+    as_json: bool,
+) -> None:
+    """Learn from the history, evaluate, and write a bundle."""
+    settings = _changed(read_training_settings(file), seed, split, window_days)
+    with open_place(read_settings(CoreSettings, os.environ)) as place:
+        if requested:
+            _train_on_request(place, settings, promote, as_json)
+        else:
+            _show_trained(place, _train(place, settings, until, promote, as_json), as_json)
+
+
+@click.command()
+@click.option("--bundle", "bundle_id", help="The bundle to evaluate; by default the promoted one.")
+@click.option("--out", type=click.Path(path_type=Path), help="Also write the report to this HTML file.")
+@as_json
+def evaluate(bundle_id: str | None, out: Path | None, as_json: bool) -> None:
+    """Replay what happened after a bundle was trained; without such events, its recipe on its test window."""
+    from training.reevaluate import reevaluate
+
+    with open_place(read_settings(CoreSettings, os.environ)) as place:
+        report = reevaluate(place, place.registry.open(bundle_id), datetime.now(UTC), _progress(as_json))
+    if out is not None:
+        from training.report import to_html
+
+        out.write_text(to_html(report), "utf-8")
+    print_json(report) if as_json else show_report(report)
+
+
+@click.command()
+@click.option("--members", required=True, help="all, or a CSV or Parquet file with member_id and perhaps at.")
+@click.option("--scenario", type=click.Choice(list(Scenario)), default=Scenario.HOME.value, show_default=True)
+@click.option("--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Items per member.")
+@click.option("--bundle", "bundle_id", help="The bundle to use; by default the promoted one.")
+@click.option("--stock/--no-stock", default=None, help="Leave out what is not in stock now (not with `at`).")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help=".csv or .parquet")
+def recommend(members: str, scenario: str, count: int, bundle_id: str | None, stock: bool | None, out: Path) -> None:
+    """Write recommendations of many members to a file."""
+    from training.recommend import all_members, later_than, read_members, recommend_to
+
+    now = datetime.now(UTC)
+    with open_place(read_settings(CoreSettings, os.environ)) as place:
+        bundle = place.registry.open(bundle_id)
+        asks = all_members(place, bundle) if members == "all" else read_members(Path(members), place.settings.zone)
+        if not asks:
+            raise InputError("There is nobody to recommend to.", field="members", value=members)
+        timed = asks[0].at is not None
+        began = time.monotonic()
+        with _progress(False).stage(f"recommend {scenario}", len(asks)) as step:
+            written = recommend_to(
+                place, bundle, asks, Scenario(scenario), count, out, now, not timed if stock is None else stock, step
+            )
+    seconds = time.monotonic() - began
+    click.echo(
+        f"{written.lists:,} lists, {written.rows:,} rows in {seconds:.1f} s"
+        f" ({written.lists / max(seconds, 1e-9):,.0f} lists/s), bundle {bundle.bundle_id}: {out}"
+    )
+    for flag, times in sorted(written.flags.items()):
+        click.echo(f"  {flag}: {times:,}")
+    early = later_than(asks, bundle.trained_until)
+    if early:
+        click.echo(
+            f"The bundle has learned from data until {bundle.trained_until}, later than `at` of {early:,} lists."
+        )
+
+
+@click.command()
+def demo() -> None:
+    """Learn from real shop data and serve it, in one go."""
+    from training.demo import run_demo
+
+    run_demo(os.environ, Bars())
+
+
+def _train(place: Place, settings: TrainingSettings, until: datetime | None, promote: bool, quiet: bool) -> Trained:
+    from training.train import train as run
+
+    if until is not None and until.tzinfo is None:
+        until = until.replace(tzinfo=place.settings.zone)
+    return run(place, settings, until, promote, datetime.now(UTC), _progress(quiet))
+
+
+def _train_on_request(place: Place, settings: TrainingSettings, promote: bool, as_json: bool) -> None:
+    """Take the oldest request of the service, train, and note what came of it."""
+    with place.database.write() as connection:
+        request = take_request(connection, datetime.now(UTC))
+    if request is None:
+        print_json({"bundle_id": None}) if as_json else click.echo("No request to retrain is waiting.")
+        return
+    try:
+        trained = _train(place, settings, None, promote, as_json)
+    except MemberwiseError as error:
+        with place.database.write() as connection:
+            finish_request(connection, request.request_id, datetime.now(UTC), error=str(error))
+        raise
+    with place.database.write() as connection:
+        finish_request(connection, request.request_id, datetime.now(UTC), bundle_id=trained.bundle_id)
+    _show_trained(place, trained, as_json)
+
+
+def _show_trained(place: Place, trained: Trained, as_json: bool) -> None:
+    path = place.registry.path(trained.bundle_id)
+    if as_json:
+        print_json({"bundle_id": trained.bundle_id, "promoted": trained.promoted, "report": trained.report})
+        return
+    show_report(trained.report)
+    state = "promoted" if trained.promoted else f"written; `memberwise bundles promote {trained.bundle_id}` serves it"
+    click.echo(f"Bundle {trained.bundle_id} is {state}.")
+    click.echo(f"The report with plots: {path / 'report.html'}")
+
+
+def _changed(
+    settings: TrainingSettings, seed: int | None, split: str | None, window_days: float | None
+) -> TrainingSettings:
+    """Return the settings with what the command line says."""
+    option = settings.split
+    option = replace(option, protocol=split or option.protocol, window_days=window_days or option.window_days)
+    return replace(settings, seed=settings.seed if seed is None else seed, split=option)
+
+
+def _progress(quiet: bool) -> Progress:
+    return Silent() if quiet else Bars()
