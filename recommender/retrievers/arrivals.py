@@ -21,7 +21,7 @@ FloatVector = npt.NDArray[np.float32]
 class ArrivalRetriever:
     """Scores new items by the member's share of their category and brand.
 
-    category_row, brand_row: int32, (n_items,), content of every item; the highest number means none.
+    category_row, brand_row: int32, (n_items,), content of every item; 0 means none.
     arrival_row: int32, (n_arrivals,), rows of the new items, rising.
     arrival_score: float32, (n_arrivals,), in (0, 1]: what an arrival is worth to a member of unknown taste.
     """
@@ -59,7 +59,7 @@ class ArrivalRetriever:
         n_values = int(content.max(initial=0)) + 1
         cells = query * n_values + content[item_row]
         share = np.bincount(cells, weight, n_queries * n_values).reshape(n_queries, n_values)
-        share[:, n_values - 1] = 0
+        share[:, 0] = 0
         total = np.maximum(share.sum(axis=1, keepdims=True), 1e-9)
         return np.asarray((share / total)[:, content[self.arrival_row]], np.float32)
 

@@ -81,10 +81,10 @@ class FactorRetriever:
         is looked at, with SPARE places beyond the cut; those are scored again one by one.
         """
         if allowed is not None:
-            scores = np.where(allowed[self.item_row], scores, np.float32(0))
+            scores = np.where(allowed[self.item_row], scores, np.float32(-np.inf))
         best = np.sort(head(scores, self.item_row, count + SPARE))
         exact = np.einsum("ij,j->i", self.item_factors[best], member)
-        kept = (exact > 0) & (scores[best] > 0)
+        kept = (exact > 0) & np.isfinite(scores[best])
         return self.item_row[best[kept]], exact[kept]
 
     def state(self) -> State:

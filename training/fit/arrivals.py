@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from recommender.history import MINUTES_PER_DAY
 from recommender.interactions import Weights
 from recommender.retrievers.arrivals import ArrivalRetriever
 from training.dataset import Snapshot
+
+RowVector = npt.NDArray[np.int32]
 
 HEAD_SCORE = 0.1
 """What the newest arrival is worth beside a member's whole taste in its category (1)."""
@@ -32,8 +35,13 @@ def fit_arrivals(
     return ArrivalRetriever(
         weights,
         browse_weight,
-        data.facts.category_row,
-        data.facts.brand_row,
+        _none_first(data.facts.category_row, len(data.facts.categories)),
+        _none_first(data.facts.brand_row, len(data.facts.brands)),
         kept.astype(np.int32),
         score.astype(np.float32),
     )
+
+
+def _none_first(row: RowVector, count: int) -> RowVector:
+    """Renumber contents so that 0 is the last of `count` names, which means none."""
+    return ((row + 1) % count).astype(np.int32)
