@@ -43,7 +43,7 @@ class IdIndex:
 
     def row(self, value: str) -> int | None:
         """Return the row of one id, or None if it is unknown."""
-        key = value.encode()
+        key = _encode(value)
         if not key or len(key) > self.keys.dtype.itemsize:
             return None
         at = int(np.searchsorted(self.keys, np.bytes_(key)))
@@ -54,9 +54,12 @@ class IdIndex:
 
         Returns: rows, int32, (k,), of the k known ids in the order given; known, bool, (len(values),).
         """
-        encoded = np.array([value.encode() for value in values], dtype=np.bytes_)
-        if len(self.keys) == 0 or len(encoded) == 0:
+        if len(self.keys) == 0 or len(values) == 0:
             return np.empty(0, np.int32), np.zeros(len(values), bool)
+        # Keys of another width would be copied for the comparison, so what is too long becomes empty: unknown.
+        width = self.keys.dtype.itemsize
+        keys = (_encode(value) for value in values)
+        encoded = np.array([key if len(key) <= width else b"" for key in keys], self.keys.dtype)
         at = np.minimum(np.searchsorted(self.keys, encoded), len(self.keys) - 1)
         known = np.asarray(self.keys[at] == encoded) & (encoded != b"")
         return at[known].astype(np.int32), known
@@ -75,7 +78,7 @@ def check_id(value: str) -> str:
 
     Raises: InputError otherwise.
     """
-    if not value or "\0" in value or len(value.encode()) > MAX_ID_BYTES:
+    if not 0 < len(_encode(value)) <= MAX_ID_BYTES:
         raise InputError(
             "An id cannot be used.",
             field="id",
@@ -83,3 +86,11 @@ def check_id(value: str) -> str:
             accepted=f"1 to {MAX_ID_BYTES} bytes of UTF-8 without NUL",
         )
     return value
+
+
+def _encode(value: str) -> bytes:
+    """Return the UTF-8 bytes of an id, or none of a text that cannot be one."""
+    try:
+        return b"" if "\0" in value else value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can carry
+        return b""

@@ -1,0 +1,37 @@
+"""Batches of queries."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recommender.query import Scenario, batch_of
+from tests.learning import AS_OF, ask, batch, mask_of, plain_weights
+
+
+def test_queries_are_laid_side_by_side() -> None:
+    asked = batch_of([ask((1, 2), store_row=0), ask(), ask((3, 1), (4, 2), store_row=2)], [None, mask_of(5, 1), None])
+    assert len(asked) == 3
+    assert asked.histories.indptr.tolist() == [0, 1, 1, 3]
+    assert asked.histories.item_row.tolist() == [1, 4, 3]
+    assert asked.as_of.tolist() == [AS_OF] * 3
+    assert asked.store_row.tolist() == [0, 0, 2]
+    assert asked.has_store.tolist() == [True, False, True]
+    assert asked.allowed[0] is None
+    assert asked.allowed[1] is not None
+
+
+def test_who_opted_out_enters_without_history() -> None:
+    asked = batch(ask((1, 2), personal=False), ask((3, 1)))
+    assert asked.histories.indptr.tolist() == [0, 0, 1]
+
+
+def test_pairs_are_computed_once_per_weights() -> None:
+    asked = batch(ask((1, 10)))
+    pairs = asked.pairs(plain_weights(10))
+    assert asked.pairs(plain_weights(10)) is pairs
+    assert asked.pairs(plain_weights(20)) is not pairs
+    assert np.allclose(pairs.purchased, 0.5)
+
+
+def test_scenarios_have_their_names_in_requests() -> None:
+    assert [str(scenario) for scenario in Scenario] == ["home", "buy_again", "discover", "trending"]
