@@ -1,0 +1,89 @@
+"""A small shop with irregular shopping, for the tests that train: members buy favourites again and try others."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from recommender.events import Event, EventKind, member_subject
+from recommender.settings import CoreSettings
+from recommender.storage.database import Database, open_database
+from recommender.storage.events import append_events
+from recommender.storage.upserts import upsert
+from training.place import Place
+from training.settings import EvaluationSettings, FactorSettings, TrainingSettings
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+DAYS = 100
+END = START + timedelta(days=DAYS)
+NOW = END + timedelta(days=1)
+MEMBERS = tuple(f"m{number:02d}" for number in range(40))
+ITEMS = tuple(f"i{number:02d}" for number in range(40))
+FAVORITES = 6
+SETTINGS = TrainingSettings(
+    threads=1,
+    factors=FactorSettings(factors=8, iterations=4, warm_iterations=2),
+    evaluation=EvaluationSettings(bootstrap_rounds=50),
+)
+
+
+def open_shop(folder: Path, until: datetime = END) -> Place:
+    """Make a shop below a folder, with the events before a time."""
+    settings = CoreSettings(home=folder / "home", models=folder / "models", hash_key="0123456789abcdef")
+    settings.home.mkdir(parents=True)
+    database = open_database(settings)
+    database.migrate()
+    put_catalog(database)
+    put_events(database, [event for event in purchases() if event.occurred_at < until])
+    return Place(database, settings)
+
+
+def put_catalog(database: Database) -> None:
+    """Write items, stores and members."""
+    items = [{"item_id": item, "title": f"Item {item}", "price_cents": 100} for item in ITEMS]
+    with database.write() as connection:
+        upsert(connection, "items", items, NOW)
+        upsert(connection, "stores", [{"store_id": store} for store in ("s0", "s1")], NOW)
+        upsert(connection, "members", [{"member_id": member} for member in MEMBERS], NOW)
+
+
+def put_events(database: Database, events: list[Event]) -> None:
+    """Append events as the service does."""
+    with database.write() as connection:
+        append_events(connection, events, NOW)
+
+
+def favorites(number: int) -> list[str]:
+    """Return what a member likes: neighbours by number like similar things."""
+    return [ITEMS[(number + place) % len(ITEMS)] for place in range(FAVORITES)]
+
+
+def purchases(seed: int = 1) -> list[Event]:
+    """Return a history: about every fifth day three favourites and one item that everybody buys now and then."""
+    rng = np.random.default_rng(seed)
+    events = []
+    for number, member in enumerate(MEMBERS):
+        days = np.flatnonzero(rng.random(DAYS) < 0.2)
+        for day in days:
+            basket = {*rng.choice(favorites(number), 3, replace=False), ITEMS[int(rng.integers(0, 5))]}
+            at = START + timedelta(days=int(day), minutes=int(rng.integers(480, 1200)))
+            events += [purchase(member, str(item), at, f"s{number % 2}") for item in sorted(basket)]
+    return events
+
+
+def purchase(member: str, item: str, at: datetime, store: str = "s0") -> Event:
+    """Return one purchase."""
+    return Event(
+        event_id=f"{member}-{item}-{at:%Y%m%d%H%M}",
+        occurred_at=at,
+        kind=EventKind.PURCHASE,
+        channel="pos",
+        subject=member_subject(member),
+        item_id=item,
+        store_id=store,
+        order_id=f"{member}-{at:%Y%m%d%H%M}",
+        order_line=item,
+        quantity=1.0,
+    )
