@@ -5,6 +5,7 @@ from pathlib import Path
 
 from api.settings import ServiceSettings
 from recommender.settings import CoreSettings, SettingRow, describe
+from training.ingest_settings import IngestSettings
 from training.settings import TrainingSettings
 
 PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -40,15 +41,19 @@ never from the environment, and are copied into the bundle. A name with a dot st
 def render() -> str:
     """Return the whole page: what every process shares, what the service adds, what a run can be told."""
     core = describe(CoreSettings)
-    shared = {row.name for row in core}
-    service = [row for row in describe(ServiceSettings) if row.name not in shared]
+    ingest, service = (
+        [(row.environment, row) for row in describe(kind) if row not in core]
+        for kind in (IngestSettings, ServiceSettings)
+    )
     return "\n".join(
         (
             INTRODUCTION,
             "## Every process\n",
             _table([(row.environment, row) for row in core]),
+            "\n## Loading exports (`memberwise ingest`, `memberwise profile`)\n",
+            _table(ingest),
             "\n## The service (`memberwise serve`, `memberwise worker`)\n",
-            _table([(row.environment, row) for row in service]),
+            _table(service),
             TRAINING,
             _table([(row.name, row) for row in describe(TrainingSettings)]),
             "",

@@ -1,5 +1,6 @@
 """Promises of the documents: links lead somewhere, commands exist, languages agree, settings are listed."""
 
+import itertools
 import re
 import shlex
 import tomllib
@@ -44,11 +45,11 @@ def shell_lines(text: str) -> Iterator[str]:
 
 
 def memberwise_calls(text: str) -> Iterator[list[str]]:
-    """Yield the words after `memberwise` of every such command in shell blocks, also behind variables."""
+    """Yield the words after `memberwise` of every such command in shell blocks, also behind variables and docker."""
     for line in shell_lines(text):
         for part in re.split(r"\s(?:&&|\|)\s", line):
-            words = shlex.split(part)
-            if "memberwise" in words and words[0] not in {"cd", "git"}:
+            words = list(itertools.dropwhile(lambda word: "=" in word, shlex.split(part)))
+            if "memberwise" in words and words[0] in ("memberwise", "docker"):
                 yield words[words.index("memberwise") + 1 :]
 
 
