@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.catalog import ItemDetails
@@ -70,7 +70,7 @@ def _titles(attributes: str | None) -> Mapping[str, str]:
     if attributes is None or '"titles"' not in attributes:
         return _NOTHING
     try:
-        titles = json.loads(attributes)["titles"]
+        titles = orjson.loads(attributes)["titles"]
         return {str(language): str(title) for language, title in titles.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (orjson.JSONDecodeError, TypeError, KeyError, AttributeError):
         return _NOTHING

@@ -107,6 +107,12 @@ class Database:
             if self._revision(connection) != HEAD:
                 _upgrade(connection)
 
+    def refresh_statistics(self) -> None:
+        """Tell PostgreSQL's planner of a large load at once; SQLite chooses indexes without statistics."""
+        if self.dialect == "postgresql":
+            with self.write() as connection:
+                connection.execute(sa.text("ANALYZE"))
+
     def revision(self) -> str | None:
         """Return the schema revision of the database, None if it is empty."""
         with self.read() as connection:

@@ -33,13 +33,15 @@ def translate(error: BaseException) -> MemberwiseError | None:
     """Return the Memberwise error that says what a driver error means, or None if it is our own mistake.
 
     Args:
-        error: raised by SQLAlchemy, sqlite3 or psycopg.
+        error: raised by SQLAlchemy, sqlite3 or psycopg, or by Python on the way to them.
     """
     if isinstance(error, sqlalchemy.exc.TimeoutError):
         return StoreBusyError("All database connections are in use. Try again later.")
     origin = error.orig if isinstance(error, sqlalchemy.exc.DBAPIError) else error
     if isinstance(origin, sqlite3.Error):
         return _from_sqlite(origin)
+    if isinstance(origin, OverflowError | UnicodeEncodeError):
+        return InputError(f"A value cannot be stored: {origin}.")
     if type(origin).__module__.partition(".")[0] == "psycopg":
         return _from_postgres(origin)
     return None

@@ -18,6 +18,7 @@ from recommender.errors import NotFoundError
 from recommender.events import MEMBER_NAMESPACE, member_subject, subject_key
 from recommender.storage.statements import fetch, next_sequence, set_counter
 from recommender.storage.tables import CANONICAL
+from recommender.storage.types import to_micros
 from recommender.storage.upserts import UpsertCounts, read_rows, upsert
 
 _LINKS = CANONICAL["identities"]
@@ -91,13 +92,13 @@ def link(connection: Connection, links: Sequence[Link], now: datetime) -> Upsert
     if not links:
         return UpsertCounts()
     next_sequence(connection)  # holds back other writers, so that the links stay as read here
-    stored = read_rows(connection, _LINKS, [(one.namespace, one.value, one.member_id) for one in links])
+    stored = read_rows(connection, "identities", [(one.namespace, one.value, one.member_id) for one in links])
     rows: list[dict[str, object]] = []
     unchanged = 0
     for one in links:
         old = stored.get((one.namespace, one.value, one.member_id))
         undone = None if old is None else old["unlinked_at"]
-        if undone is not None and (one.linked_at is None or one.linked_at <= undone):
+        if undone is not None and (one.linked_at is None or to_micros(one.linked_at) <= undone):
             unchanged += 1
             continue
         row: dict[str, object] = {

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recommender.columns import TABLES, ColumnKind
 from recommender.errors import InputError
-from recommender.storage.statements import next_sequence, set_counter
+from recommender.storage.statements import execute_many, fetch, marks, next_sequence, set_counter
 from recommender.storage.tables import CANONICAL, LIVE_TABLES, key_default
+from recommender.storage.types import to_day_number, to_micros
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -53,113 +54,129 @@ def upsert(
     """
     if not rows:
         return UpsertCounts()
-    table = CANONICAL[table_name]
-    prepared = [_prepare(table, row, now) for row in rows]
+    prepared = [_prepare(table_name, row, now) for row in rows]
     sequence = next_sequence(connection)
     counts = UpsertCounts()
     for start in range(0, len(prepared), CHUNK_ROWS):
-        counts += _upsert_chunk(connection, table, prepared[start : start + CHUNK_ROWS], sequence)
+        counts += _upsert_chunk(connection, table_name, prepared[start : start + CHUNK_ROWS], sequence)
     if table_name in LIVE_TABLES and counts.added + counts.changed:
         set_counter(connection, f"changed:{table_name}", sequence)
     return counts
 
 
-def _prepare(table: sa.Table, row: Mapping[str, object], now: datetime) -> Row:
+def read_rows(connection: Connection, table_name: str, keys: Sequence[Key]) -> dict[Key, Row]:
+    """Read the rows of some keys in their stored form: times as microseconds, days as numbers.
+
+    Args:
+        keys: in stored form, values in the order of the table's key.
+    Returns: rows by key, without `change_sequence`.
+    """
+    spec, found = TABLES[table_name], {}
+    names = _stored_columns(table_name)
+    places = [names.index(name) for name in spec.key]
+    distinct = list(dict.fromkeys(keys))
+    for start in range(0, len(distinct), CHUNK_ROWS):
+        chunk = distinct[start : start + CHUNK_ROWS]
+        values = [value for key in chunk for value in key]
+        for row in fetch(connection, _read_statement(table_name, len(chunk)), values):
+            found[tuple(row[place] for place in places)] = dict(zip(names, row, strict=True))
+    return found
+
+
+def stored_form(value: object) -> object:
+    """Return a value as the driver takes it: times as microseconds, days as numbers, the rest unchanged.
+
+    Raises: ValueError if a time has no offset.
+    """
+    if isinstance(value, datetime):
+        return to_micros(value)
+    return to_day_number(value) if isinstance(value, date) else value
+
+
+@functools.lru_cache(maxsize=256)
+def _read_statement(table_name: str, count: int) -> str:
+    # A join: SQLite would scan the whole table for a row value IN a list.
+    key = TABLES[table_name].key
+    wanted = ", ".join([f"({marks(len(key))})"] * count)
+    same = " AND ".join(f"t.{name} = wanted.{name}" for name in key)
+    columns = ", ".join(f"t.{name}" for name in _stored_columns(table_name))
+    return (
+        f"WITH wanted ({', '.join(key)}) AS (VALUES {wanted}) "
+        f"SELECT {columns} FROM wanted JOIN {table_name} t ON {same}"
+    )
+
+
+@functools.cache
+def _stored_columns(table_name: str) -> tuple[str, ...]:
+    return tuple(column.name for column in CANONICAL[table_name].c if column.name != "change_sequence")
+
+
+def _prepare(table_name: str, row: Mapping[str, object], now: datetime) -> Row:
     """Check the columns of a row and give its values the form in which they are stored."""
-    spec = TABLES[table.name]
+    spec, known = TABLES[table_name], _stored_columns(table_name)
     prepared: Row = {}
     for name, value in row.items():
-        if name not in table.c or name == "change_sequence":
-            raise InputError(
-                f"Table {table.name} has no such column.",
-                field=name,
-                accepted=", ".join(column.name for column in spec.columns),
-            )
+        if name not in known:
+            accepted = ", ".join(column.name for column in spec.columns)
+            raise InputError(f"Table {table_name} has no such column.", field=name, accepted=accepted)
         if value is not None or name != "hidden":
-            prepared[name] = value
+            prepared[name] = stored_form(value)
     for column in spec.columns:
-        if column.name in spec.key and prepared.get(column.name) is None:
+        value = prepared.get(column.name)
+        if column.name in spec.key and value is None:
             if column.required:
-                raise InputError(f"A row of {table.name} lacks its key.", field=column.name)
-            prepared[column.name] = key_default(column)
-        elif column.kind is ColumnKind.JSON and not isinstance(prepared.get(column.name), str | None):
-            prepared[column.name] = json.dumps(
-                prepared[column.name], ensure_ascii=False, sort_keys=True, separators=(",", ":")
-            )
-    if table.name == "inventory" and prepared.get("as_of") is None:
-        prepared["as_of"] = now
+                raise InputError(f"A row of {table_name} lacks its key.", field=column.name)
+            prepared[column.name] = stored_form(key_default(column))
+        elif column.kind is ColumnKind.JSON and not isinstance(value, str | None):
+            prepared[column.name] = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if table_name == "inventory" and prepared.get("as_of") is None:
+        prepared["as_of"] = to_micros(now)
     return prepared
 
 
-def _upsert_chunk(connection: Connection, table: sa.Table, rows: Sequence[Row], sequence: int) -> UpsertCounts:
-    names = TABLES[table.name].key
-    stored = read_rows(connection, table, [_key(row, names) for row in rows])
+def _upsert_chunk(connection: Connection, table_name: str, rows: Sequence[Row], sequence: int) -> UpsertCounts:
+    names = TABLES[table_name].key
+    stored = read_rows(connection, table_name, [_key(row, names) for row in rows])
     before, fates = dict(stored), []
     for row in rows:
         key = _key(row, names)
-        old = stored.get(key)
-        fate, merged = _merge(table, old, row)
-        stored[key] = merged
+        fate, stored[key] = _merge(table_name, stored.get(key), row)
         fates.append(fate)
     touched = [key for key, row in stored.items() if row is not before.get(key)]
-    _insert(connection, table, [stored[key] for key in touched if key not in before], sequence)
-    _update(connection, table, [stored[key] for key in touched if key in before], sequence)
+    extra = {"change_sequence": sequence} if table_name in LIVE_TABLES else {}
+    _insert(connection, table_name, [stored[key] | extra for key in touched if key not in before])
+    _update(connection, table_name, [stored[key] | extra for key in touched if key in before])
     return UpsertCounts(fates.count("added"), fates.count("changed"), fates.count("unchanged"))
 
 
-def _merge(table: sa.Table, old: Row | None, row: Row) -> tuple[str, Row]:
+def _merge(table_name: str, old: Row | None, row: Row) -> tuple[str, Row]:
     """Return what becomes of a row and the row as it is to be stored; the old one itself if unchanged."""
     merged = row if old is None else {**old, **row}
-    for column in TABLES[table.name].columns:
-        if column.required and merged.get(column.name) is None:
-            raise InputError(f"A row of {table.name} lacks a required column.", field=column.name)
+    for name in TABLES[table_name].required:
+        if merged.get(name) is None:
+            raise InputError(f"A row of {table_name} lacks a required column.", field=name)
     if old is None:
         return "added", merged
-    outdated = table.name == "inventory" and old["as_of"] is not None and row["as_of"] < old["as_of"]
-    if outdated or all(old.get(name) == value for name, value in row.items()):
+    outdated = table_name == "inventory" and old["as_of"] is not None and row["as_of"] < old["as_of"]
+    if outdated or merged == old:
         return "unchanged", old
     return "changed", merged
 
 
-def read_rows(connection: Connection, table: sa.Table, keys: Sequence[Key]) -> dict[Key, Row]:
-    """Read the rows of some keys, without `change_sequence`."""
-    names = TABLES[table.name].key
-    columns = [column for column in table.c if column.name != "change_sequence"]
-    chosen = sa.select(*columns).where(_one_of(table, names, list(dict.fromkeys(keys))))
-    found = [dict(row) for row in connection.execute(chosen).mappings()]
-    return {_key(row, names): row for row in found}
-
-
-def _one_of(table: sa.Table, names: tuple[str, ...], keys: Sequence[Key]) -> sa.ColumnElement[bool]:
-    if len(names) == 1:
-        return table.c[names[0]].in_([key[0] for key in keys])
-    return sa.tuple_(*(table.c[name] for name in names)).in_(keys)
-
-
-def _insert(connection: Connection, table: sa.Table, rows: Sequence[Row], sequence: int) -> None:
+def _insert(connection: Connection, table_name: str, rows: Sequence[Row]) -> None:
     for columns, group in _grouped(rows):
-        extra = {"change_sequence": sequence} if table.name in LIVE_TABLES else {}
-        connection.execute(table.insert(), [{name: row[name] for name in columns} | extra for row in group])
+        statement = f"INSERT INTO {table_name} ({', '.join(columns)}) VALUES ({marks(len(columns))})"
+        execute_many(connection, statement, [_key(row, columns) for row in group])
 
 
-def _update(connection: Connection, table: sa.Table, rows: Sequence[Row], sequence: int) -> None:
-    names = TABLES[table.name].key
+def _update(connection: Connection, table_name: str, rows: Sequence[Row]) -> None:
+    names = TABLES[table_name].key
     for columns, group in _grouped(rows):
-        values: dict[str, sa.BindParameter[Any]] = {
-            name: sa.bindparam(f"new_{name}") for name in columns if name not in names
-        }
-        if table.name in LIVE_TABLES:
-            values["change_sequence"] = sa.bindparam("new_change_sequence")
-        matches = [table.c[name] == sa.bindparam(f"key_{name}") for name in names]
-        connection.execute(
-            table.update().where(*matches).values(values),
-            [
-                {f"new_{name}": row[name] for name in columns if name not in names}
-                | {f"key_{name}": row[name] for name in names}
-                | {"new_change_sequence": sequence}
-                for row in group
-            ],
-        )
+        others = tuple(name for name in columns if name not in names)
+        assigned = ", ".join(f"{name} = ?" for name in others)
+        same = " AND ".join(f"{name} = ?" for name in names)
+        statement = f"UPDATE {table_name} SET {assigned} WHERE {same}"
+        execute_many(connection, statement, [_key(row, others + names) for row in group])
 
 
 def _grouped(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, ...], list[Row]]]:
@@ -170,5 +187,5 @@ def _grouped(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, ...], list[Row]]]
     yield from groups.items()
 
 
-def _key(row: Mapping[str, Any], names: tuple[str, ...]) -> Key:
-    return tuple(row[name] for name in names)
+def _key(row: Row, names: tuple[str, ...]) -> Key:
+    return tuple([row[name] for name in names])

@@ -83,6 +83,12 @@ def test_open_database_makes_home_and_schema(tmp_path: Path) -> None:
     database.dispose()
 
 
+def test_statistics_can_be_refreshed_at_any_time(database: Database) -> None:
+    database.refresh_statistics()
+    with database.write() as connection:
+        assert next_sequence(connection) == 1
+
+
 def test_sequences_are_handed_out_without_repeats(database: Database) -> None:
     with database.write() as connection:
         assert next_sequence(connection) == 1

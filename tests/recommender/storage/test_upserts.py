@@ -183,6 +183,12 @@ def test_a_text_that_postgres_cannot_hold_is_an_input_error(postgres_url: str) -
     database.dispose()
 
 
+@pytest.mark.parametrize("row", [{"item_id": "a", "price_cents": 2**63}, {"item_id": "\ud800"}])
+def test_a_value_that_no_database_can_hold_is_an_input_error(database: Database, row: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="cannot be stored"):
+        put_rows(database, "items", row)
+
+
 def test_the_upserts_of_one_transaction_fail_together(database: Database) -> None:
     with pytest.raises(InputError), database.write() as connection:  # noqa: PT012
         upsert(connection, "items", [{"item_id": "a"}], NOW)
