@@ -39,7 +39,7 @@ class ArrivalRetriever:
         pairs = batch.pairs(self.weights)
         weight = pairs.purchased + np.float32(self.browse_weight) * pairs.browsed
         n_new = len(self.arrival_row)
-        score = np.tile(self.arrival_score, (len(batch), 1))
+        score = np.repeat(self.arrival_score[None, :], len(batch), axis=0)
         for content in (self.category_row, self.brand_row):
             score += self._taste(content, pairs.query, pairs.item_row, weight, len(batch))
         query = np.repeat(np.arange(len(batch)), n_new)
