@@ -28,7 +28,7 @@ from recommender.lookup import QuerySource, SlateRequest
 from recommender.query import Query, Scenario
 from recommender.reasons import explain, reason_summary
 from recommender.storage.live import LiveState, LiveView
-from recommender.storage.members import member_kinds
+from recommender.storage.members import member_ids, member_kinds
 from training.panel import CHUNK, most_recent
 from training.place import Place
 from training.progress import Step
@@ -66,10 +66,12 @@ def all_members(place: Place, bundle: Bundle) -> list[Ask]:
     """Return every member in the database or with a history in the bundle, except kinds not recommended to."""
     with place.database.read() as connection:
         kinds = member_kinds(connection)
+        members = member_ids(connection)
     prefix = member_subject("")
     subjects = bundle.subjects.ids(np.arange(len(bundle.subjects)))
     known = {subject.removeprefix(prefix) for subject in subjects if subject.startswith(prefix)}
-    return [Ask(member) for member in sorted(known | set(kinds)) if kinds.get(member, "consumer") in LEARNED_KINDS]
+    left_out = {member for member, kind in kinds.items() if kind not in LEARNED_KINDS}
+    return [Ask(member) for member in sorted((known | set(members)) - left_out)]
 
 
 def read_members(file: Path, zone: tzinfo) -> list[Ask]:

@@ -81,6 +81,11 @@ def member_kinds(connection: Connection) -> dict[str, str]:
     return dict(rows)
 
 
+def member_ids(connection: Connection) -> list[str]:
+    """Return the ids of all members, ascending."""
+    return [row[0] for row in fetch(connection, "SELECT member_id FROM members ORDER BY member_id")]
+
+
 def _is_adult(flag: str | None, birth_day: int | None, now: datetime) -> bool | None:
     if flag in ("true", "false"):
         return flag == "true"
