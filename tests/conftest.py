@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 from collections.abc import Generator, Iterator
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from recommender.storage.database import Database
+from recommender.storage.database import HEAD, Database
+from recommender.storage.tables import metadata
 from tests.postgres import Server, find_binaries, run_server
 
 FORBID_SKIPS = os.environ.get("MEMBERWISE_FORBID_SKIPS") == "1"
-_numbers = itertools.count()
 
 
 @pytest.hookimpl(trylast=True)
@@ -48,11 +47,12 @@ def postgres_server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: Server) -> str:
-    """The name of a database with the schema, to be copied."""
+def postgres_prepared(postgres_server: Server) -> str:
+    """The URL of a database with the schema, which tests use one after the other."""
     postgres_server.administer("CREATE DATABASE prepared")
-    _migrate(postgres_server.url("prepared"))
-    return "prepared"
+    url = postgres_server.url("prepared")
+    _migrate(url)
+    return url
 
 
 @pytest.fixture(scope="session")
@@ -72,12 +72,12 @@ def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Server, postgres_template: str) -> Iterator[str]:
-    """The URL of a PostgreSQL database of this test, with the schema and nothing else."""
-    name = f"test_{next(_numbers)}"
-    postgres_server.administer(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield postgres_server.url(name)
-    postgres_server.administer(f"DROP DATABASE {name} WITH (FORCE)")
+def postgres_url(postgres_server: Server, postgres_prepared: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the schema and nothing else, emptied after the test."""
+    yield postgres_prepared
+    emptied = "; ".join(f"DELETE FROM {table}" for table in metadata.tables)
+    start = f"INSERT INTO counters VALUES ('sequence', 0); UPDATE alembic_version SET version_num = '{HEAD}'"
+    postgres_server.administer(f"{emptied}; {start}", "prepared")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -44,13 +44,11 @@ class Server:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://memberwise@/{database}?host={self.folder}"
 
-    def administer(self, statement: str) -> None:
-        """Run a statement that cannot be part of a transaction."""
-        with psycopg.connect(self._connection_text(), autocommit=True) as connection:
-            connection.execute(statement.encode())
-
-    def _connection_text(self) -> str:
-        return f"host={self.folder} user=memberwise dbname=postgres"
+    def administer(self, statements: str, database: str = "postgres") -> None:
+        """Run statements outside of a transaction."""
+        place = f"host={self.folder} user=memberwise dbname={database}"
+        with psycopg.connect(place, autocommit=True) as connection:
+            connection.execute(statements.encode())
 
 
 def find_binaries() -> Path | None:
