@@ -17,10 +17,11 @@ import numpy.typing as npt
 from recommender.candidates import Candidates, Pool, Slate, unite
 from recommender.errors import BundleError
 from recommender.ids import IdIndex
+from recommender.interactions import PURCHASE_CODE
 from recommender.query import Batch, Query, Scenario, batch_of
 from recommender.ranking import Ranked, Ranker, ranker_from
 from recommender.retrievers import RETRIEVERS
-from recommender.retrievers.base import Json, Retriever, State, as_number, as_table, as_texts
+from recommender.retrievers.base import Json, Retriever, State, as_list, as_number, as_table, as_texts
 from recommender.retrievers.popularity import PopularityRetriever
 from recommender.rules import all_masks, both, count_dropped, scenario_mask
 
@@ -68,6 +69,8 @@ class Recommender:
             queries: their masks, if any, have one entry per item, which may be more items than the models know.
         Returns: slates in the order of the queries.
         """
+        if not queries:
+            return []
         subjects = [scenario_mask(query, len(self.items)) for query in queries]
         found = self._find(queries, subjects)
         slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
@@ -110,9 +113,9 @@ class Recommender:
         found = self._find([query], [inside])
         again = self._slate(query, found, 0)
         missing = query.count - len(again.row)
-        if missing <= 0:
+        filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
+        if len(filler) == 0:
             return Slate(again.row, again.score, again.source, slate.strategy, slate.dropped)
-        filler = self._filler(query, allowed, again.row, missing)
         floor = again.score.min(initial=1.0)
         # Filled items come after all others: their scores fall below the lowest and keep their order.
         score = floor * np.float32(0.5) ** np.arange(1, len(filler) + 1, dtype=np.float32)
@@ -130,7 +133,7 @@ class Recommender:
         free = np.ones(n_all, bool) if allowed is None else allowed.copy()
         free[taken] = False
         if query.scenario is Scenario.DISCOVER and query.personal:
-            free[query.history.item_row] = False
+            free[query.history.item_row[query.history.kind == PURCHASE_CODE]] = False
         order = self.popularity.order()
         known = order[free[order]][:missing]
         newer = len(self.items) + np.flatnonzero(free[len(self.items) :])
@@ -139,16 +142,16 @@ class Recommender:
     def parts(self) -> tuple[dict[str, Array], dict[str, Json]]:
         """Return the arrays by name, and a JSON description, from which from_parts() makes the same recommender."""
         arrays: dict[str, Array] = {"items.keys": self.items.keys, "stores.keys": self.stores.keys}
-        settings: dict[str, Json] = {}
+        retrievers: list[Json] = []
         for part in self.retrievers:
             state = part.state()
             arrays |= {f"{part.name}.{name}": array for name, array in state.arrays.items()}
-            settings[part.name] = dict(state.settings)
+            retrievers.append({"name": part.name, "settings": dict(state.settings)})
         description: dict[str, Json] = {
             "channels": list(self.channels),
             "day_offset_minutes": self.day_offset_minutes,
             "depth": dict(self.depth),
-            "retrievers": settings,
+            "retrievers": retrievers,
             "ranker": self.ranker.describe(),
         }
         return arrays, description
@@ -160,23 +163,21 @@ class Recommender:
         Raises: BundleError if the description is not one that parts() wrote.
         """
         try:
-            settings = as_table(description["retrievers"])
             return cls(
                 items=IdIndex(arrays["items.keys"].view(np.ndarray)),
                 stores=IdIndex(arrays["stores.keys"].view(np.ndarray)),
                 channels=as_texts(description["channels"]),
-                retrievers=tuple(_load(name, arrays, as_table(settings[name])) for name in settings),
+                retrievers=tuple(_load(as_table(part), arrays) for part in as_list(description["retrievers"])),
                 ranker=ranker_from(as_table(description["ranker"])),
                 depth={name: int(as_number(count)) for name, count in as_table(description["depth"]).items()},
                 day_offset_minutes=int(as_number(description["day_offset_minutes"])),
             )
         except KeyError as error:
-            raise BundleError(
-                "The bundle lacks a part that the recommender needs.", value=error.args[0]
-            ) from error
+            raise BundleError("The bundle lacks a part that the recommender needs.", value=error.args[0]) from error
 
 
-def _load(name: str, arrays: Mapping[str, Array], settings: Mapping[str, Json]) -> Retriever:
-    """Make one retriever from the arrays that carry its name."""
+def _load(part: Mapping[str, Json], arrays: Mapping[str, Array]) -> Retriever:
+    """Make one retriever from its part of the description and the arrays that carry its name."""
+    name = str(part["name"])
     own = {key.partition(".")[2]: array for key, array in arrays.items() if key.startswith(f"{name}.")}
-    return RETRIEVERS[name].from_state(State(own, settings))
+    return RETRIEVERS[name].from_state(State(own, as_table(part["settings"])))

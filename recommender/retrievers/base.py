@@ -89,18 +89,21 @@ def as_number(value: Json) -> float:
     return float(value)
 
 
+def as_list(value: Json) -> list[Json]:
+    """Return a JSON array. Raises: BundleError if it is something else."""
+    if not isinstance(value, list):
+        raise BundleError("The bundle's description is damaged.", value=value, accepted="a list")
+    return value
+
+
 def as_numbers(value: Json) -> tuple[float, ...]:
     """Return a JSON array of numbers. Raises: BundleError if it is something else."""
-    if not isinstance(value, list):
-        raise BundleError("The bundle's description is damaged.", value=value, accepted="a list of numbers")
-    return tuple(as_number(part) for part in value)
+    return tuple(as_number(part) for part in as_list(value))
 
 
 def as_texts(value: Json) -> tuple[str, ...]:
     """Return a JSON array of texts. Raises: BundleError if it is something else."""
-    if not isinstance(value, list):
-        raise BundleError("The bundle's description is damaged.", value=value, accepted="a list of texts")
-    return tuple(str(part) for part in value)
+    return tuple(str(part) for part in as_list(value))
 
 
 def as_table(value: Json) -> Mapping[str, Json]:

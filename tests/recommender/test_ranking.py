@@ -11,6 +11,7 @@ from recommender.candidates import Pool
 from recommender.errors import BundleError
 from recommender.query import Scenario
 from recommender.ranking import Blend, ranker_from, relative_scores
+from recommender.retrievers.base import Json
 from tests.learning import ask, batch
 
 NAN = np.nan
@@ -62,6 +63,6 @@ def test_the_same_blend_from_its_description() -> None:
         {"kind": "blend", "weights": {"home": {"a": "much"}}},
     ],
 )
-def test_a_damaged_description_is_refused(description: dict) -> None:
+def test_a_damaged_description_is_refused(description: dict[str, Json]) -> None:
     with pytest.raises(BundleError):
         ranker_from(description)
