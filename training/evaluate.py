@@ -18,6 +18,7 @@ from training.baselines import BASELINES, baseline_lists, popularity_counts
 from training.dataset import Dataset
 from training.metrics import Interval, Ragged, bootstrap, coverage, measure, novelty
 from training.panel import Panel, panel_of
+from training.pools import PanelPools
 from training.settings import EvaluationSettings, TrainingSettings
 from training.windows import Subset, Window
 
@@ -189,24 +190,21 @@ def replay(
     return lists
 
 
-def candidate_lists(
-    recommender: Recommender, panel: Panel, subset: Subset, step: Callable[[int], None] = lambda members: None
-) -> dict[str, Ragged]:
+def candidate_lists(pools: PanelPools, subset: Subset) -> dict[str, Ragged]:
     """Return what each retriever alone, and all of them ranked together, would show for a subset.
 
     Returns: lists by retriever name, and under MEMBERWISE those of the ranker, one per person of the panel.
     """
     found: dict[str, list[npt.NDArray[np.int32]]] = {}
-    for queries in panel.queries(SCENARIOS[subset], max(DEPTHS)):
-        part = recommender.find(queries)
+    for part in pools.found[SCENARIOS[subset]]:
+        query = part.pool.query
         columns = dict(zip(part.pool.retrievers, part.pool.scores.T, strict=True))
         for name, score in (columns | {MEMBERWISE: part.ranked.score}).items():
-            order = np.lexsort((part.pool.row, -score, part.pool.query))
-            order = order[~np.isnan(score[order])]
-            bounds = np.searchsorted(part.pool.query[order], np.arange(1, len(queries)))
+            order = np.flatnonzero(~np.isnan(score))
+            order = order[np.lexsort((part.pool.row[order], -score[order], query[order]))]
+            bounds = np.searchsorted(query[order], np.arange(1, len(part.batch)))
             found.setdefault(name, []).extend(np.split(part.pool.row[order], bounds))
-        step(len(queries))
-    return {name: panel.past.filter(Ragged.of(lists), subset) for name, lists in found.items()}
+    return {name: pools.panel.past.filter(Ragged.of(lists), subset) for name, lists in found.items()}
 
 
 def baselines_for(dataset: Dataset, window: Window, panel: Panel, subset: Subset) -> dict[str, Ragged]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from recommender.pipeline import Recommender
 from training.dataset import Dataset
-from training.evaluate import MEMBERWISE, baselines_for, candidate_lists, panel_for
+from training.evaluate import MEMBERWISE, baselines_for, candidate_lists
 from training.metrics import Interval, bootstrap, measure
+from training.pools import PanelPools
 from training.settings import TrainingSettings
 from training.windows import Subset, Window
 
@@ -55,31 +54,22 @@ class Gate:
         return all(row.passed for row in self.rows)
 
 
-def judge(
-    recommender: Recommender,
-    dataset: Dataset,
-    window: Window,
-    settings: TrainingSettings,
-    step: Callable[[int], None] = lambda members: None,
-) -> Gate:
+def judge(pools: PanelPools, dataset: Dataset, window: Window, settings: TrainingSettings) -> Gate:
     """Compare a model with its own retrievers and the baselines on a window it was not fitted on.
 
     A subset without any truth is not judged.
 
     Args:
-        recommender: fitted on no more than the window's history.
+        pools: what the model found for the window, in the order of its ranker.
         dataset: the whole history.
         window: the validation window.
-        settings: how many members, how many resamples; the seed.
-        step: called with the number of members just asked, per subset.
+        settings: how many resamples; the seed.
     """
-    panel = panel_for(dataset, window, settings, settings.evaluation.tuning_members)
     rng = np.random.default_rng(settings.seed)
     rows = []
     for subset in JUDGED:
-        truth = panel.truth.of(subset)
-        lists = candidate_lists(recommender, panel, subset, step)
-        lists |= baselines_for(dataset, window, panel, subset)
+        truth = pools.panel.truth.of(subset)
+        lists = candidate_lists(pools, subset) | baselines_for(dataset, window, pools.panel, subset)
         if len(truth.row):
             scores = {name: measure(found, truth, (10,))[MEASURE] for name, found in lists.items()}
             rows.append(_row(subset, scores, rng, settings.evaluation.bootstrap_rounds))

@@ -13,8 +13,7 @@ from recommender.history import MINUTES_PER_DAY, Histories
 from recommender.interactions import PURCHASE_CODE
 from recommender.query import Query, Scenario
 from training.baselines import Past, past_of
-from training.dataset import Dataset
-from training.queries import main_stores
+from training.dataset import Dataset, Entries
 from training.windows import Truth, Window
 
 IntVector = npt.NDArray[np.int64]
@@ -106,6 +105,24 @@ def panel_of(
     )
 
 
+def main_stores(entries: Entries, n_people: int, n_stores: int) -> RowVector:
+    """Return the store with most of each person's entries, ties to the lower row; n_stores where there is none.
+
+    Args:
+        entries: history entries.
+        n_people, n_stores: sizes of the row spaces.
+    Returns: int32, (n_people,).
+    """
+    named = entries.store_row < n_stores
+    key = entries.person_row[named].astype(np.int64) * max(n_stores, 1) + entries.store_row[named]
+    visited, visits = np.unique(key, return_counts=True)
+    person, store = np.divmod(visited, max(n_stores, 1))
+    order = np.lexsort((-store, visits, person))
+    main = np.full(n_people, n_stores, np.int32)
+    main[person[order]] = store[order]
+    return main
+
+
 def select(histories: Histories, rows: npt.NDArray[np.integer]) -> Histories:
     """Return some segments, in the order given."""
     sizes = np.diff(histories.indptr)[rows]
@@ -142,9 +159,7 @@ def _take(histories: Histories, indptr: IntVector, at: IntVector) -> Histories:
 def _largest(names: Sequence[str], count: int) -> tuple[str, ...]:
     """Keep the names of the largest groups, and put all others together."""
     distinct, sizes = np.unique(np.array(names, dtype=object), return_counts=True)
-    kept = (
-        set(distinct[np.lexsort((distinct, -sizes))][:count]) if len(distinct) > count + 1 else set(distinct)
-    )
+    kept = set(distinct[np.lexsort((distinct, -sizes))][:count]) if len(distinct) > count + 1 else set(distinct)
     return tuple(name if name in kept else "other" for name in names)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.errors import GateError
@@ -14,11 +13,12 @@ from recommender.pipeline import Recommender
 from recommender.storage.database import Database
 from recommender.storage.loads import LedgerGap, ledger_gaps
 from training.dataset import Dataset
-from training.evaluate import Evaluation, evaluate, panel_for
+from training.evaluate import DEPTHS, Evaluation, evaluate, panel_for
 from training.fit.blend import TUNED, fit_blend
 from training.fit.recommender import DEPTH, fit_recommender
-from training.gate import JUDGED, Gate, judge
+from training.gate import Gate, judge
 from training.place import Place
+from training.pools import retrieve_pools
 from training.progress import Progress
 from training.publish import Draft, check_gate, draft_bundle, publish
 from training.report import Document, RunFacts, report_document, to_html, to_json
@@ -81,12 +81,14 @@ def split_of(dataset: Dataset, settings: TrainingSettings) -> Split:
 def tune(dataset: Dataset, window: Window, settings: TrainingSettings, progress: Progress) -> tuple[Recommender, Gate]:
     """Fit on what the validation window may see, tune the blend on the window, and judge the result there."""
     fitted = _fit("fit for validation", dataset, window, settings, progress, None)
-    people = _drawn_positions(dataset, window, settings)
+    panel = panel_for(dataset, window, settings, settings.evaluation.tuning_members)
+    with progress.stage("retrieve for validation", len(panel) * len(TUNED)) as step:
+        pools = retrieve_pools(fitted, panel, TUNED, max(DEPTHS), step)
     with progress.stage("tune blend", len(TUNED)) as step:
-        tuned = fit_blend(fitted, dataset, window, people, lambda name: step(1))
-    with progress.stage("judge", len(people) * len(JUDGED)) as step:
-        gate = judge(tuned, dataset, window, settings, step)
-    return tuned, gate
+        blend = fit_blend(pools, lambda name: step(1))
+    with progress.stage("judge"):
+        gate = judge(pools.ranked_by(blend), dataset, window, settings)
+    return replace(fitted, ranker=blend), gate
 
 
 def evaluate_windows(
@@ -145,9 +147,3 @@ def _fit(
     """Fit on what a window may see."""
     with progress.stage(name, len(DEPTH)) as step:
         return fit_recommender(window.cut(dataset), window.fit_minute, settings, lambda part: step(1), warm)
-
-
-def _drawn_positions(dataset: Dataset, window: Window, settings: TrainingSettings) -> np.ndarray:
-    """Return the positions in a window's truth of the people on whom the blend is tuned."""
-    panel = panel_for(dataset, window, settings, settings.evaluation.tuning_members)
-    return np.searchsorted(window.truth.person_row, panel.truth.person_row)

@@ -13,10 +13,12 @@ from tests.training.shops import NOW, SETTINGS
 from training.baselines import BASELINES
 from training.dataset import Dataset
 from training.evaluate import MEMBERWISE, MEMBERWISE_HOME, candidate_lists, evaluate, panel_for, replay
+from training.fit.blend import TUNED
 from training.fit.recommender import fit_recommender
 from training.gate import judge
 from training.panel import most_recent, panel_of, select
 from training.place import Place
+from training.pools import retrieve_pools
 from training.split import later_window, split_dataset
 from training.train import Trained
 from training.unify import read_dataset
@@ -126,7 +128,7 @@ def test_ranked_candidates_are_the_slates(real: tuple[Dataset, Split]) -> None:
     dataset, split = real
     fitted = fit_recommender(split.test.cut(dataset), split.test.fit_minute, SETTINGS)
     panel = panel_for(dataset, split.test, SETTINGS, 0)
-    ranked = candidate_lists(fitted, panel, Subset.ALL)
+    ranked = candidate_lists(retrieve_pools(fitted, panel, [Scenario.HOME], 20), Subset.ALL)
     assert {"repeat", "popularity", MEMBERWISE} <= set(ranked)
     slates = replay(fitted, panel)[MEMBERWISE, Subset.ALL]
     for i in range(len(panel)):
@@ -137,7 +139,8 @@ def test_ranked_candidates_are_the_slates(real: tuple[Dataset, Split]) -> None:
 def test_the_gate_compares_with_the_best_single_method(real: tuple[Dataset, Split]) -> None:
     dataset, split = real
     fitted = fit_recommender(split.validation.cut(dataset), split.validation.fit_minute, SETTINGS)
-    gate = judge(fitted, dataset, split.validation, SETTINGS)
+    panel = panel_for(dataset, split.validation, SETTINGS, 0)
+    gate = judge(retrieve_pools(fitted, panel, TUNED, 20), dataset, split.validation, SETTINGS)
     assert [row.subset for row in gate.rows] == ["all", "repeat", "novel"]
     row = gate.rows[0]
     assert row.singles[row.best].mean == max(interval.mean for interval in row.singles.values())

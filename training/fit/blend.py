@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from recommender.candidates import Pool
-from recommender.pipeline import Recommender
-from recommender.query import Query, Scenario
+from recommender.query import Scenario
 from recommender.ranking import Blend, relative_scores
-from training.dataset import Dataset
 from training.fit.recommender import START_WEIGHTS
 from training.metrics import Ragged
-from training.queries import window_queries
-from training.windows import Subset, Window
+from training.pools import PanelPools
+from training.windows import Subset
 
 FloatMatrix = npt.NDArray[np.float32]
 RowVector = npt.NDArray[np.int32]
@@ -33,61 +30,43 @@ ROUNDS = 3
 CUT = 10
 
 
-def fit_blend(
-    recommender: Recommender,
-    dataset: Dataset,
-    window: Window,
-    people: RowVector,
-    progress: Callable[[str], None] = lambda name: None,
-) -> Recommender:
-    """Tune blend weights on a window that the recommender has not seen.
+def fit_blend(pools: PanelPools, progress: Callable[[str], None] = lambda name: None) -> Blend:
+    """Tune blend weights on what a recommender found for a window that it has not seen.
 
     Args:
-        recommender: fitted on what the window may see.
-        dataset, window: the questions and the answers.
-        people: int32, positions in the window's truth, rising: those to tune on.
+        pools: of the scenarios in TUNED.
         progress: told the name of each scenario when it is tuned.
-    Returns: the recommender with tuned weights; a scenario without any truth keeps its start weights.
+    Returns: the blend; a scenario without any truth keeps its start weights.
     """
-    truth = window.truth.select(people)
     weights: dict[Scenario, Mapping[str, float]] = dict(START_WEIGHTS)
     for scenario, subset in TUNED.items():
-        wanted = truth.of(subset)
-        asked = np.flatnonzero(np.diff(wanted.indptr))
-        if len(asked):
-            queries = window_queries(dataset, window, truth.person_row[asked], scenario, CUT)
-            weights[scenario] = tune(recommender, queries, wanted.select(asked), START_WEIGHTS[scenario])
+        truth = pools.panel.truth.of(subset)
+        if len(truth.row):
+            found = [part.pool for part in pools.found[scenario]]
+            weights[scenario] = tune(found, truth, START_WEIGHTS[scenario])
         progress(scenario)
-    return replace(recommender, ranker=Blend(weights))
+    return Blend(weights)
 
 
-def tune(
-    recommender: Recommender, queries: Sequence[Query], truth: Ragged, start: Mapping[str, float]
-) -> dict[str, float]:
+def tune(pools: Sequence[Pool], truth: Ragged, start: Mapping[str, float]) -> dict[str, float]:
     """Climb from start weights, one retriever at a time, to the highest mean NDCG at CUT.
 
     Also tries each retriever alone, so that the blend is never below the best of them on this window.
 
     Args:
-        recommender: whose candidates are blended.
-        queries: (n,), of one scenario.
-        truth: one list of item rows per query, none empty.
+        pools: candidates of one scenario, over all people in order.
+        truth: one list of item rows per person; those with an empty one do not count.
         start: weights by retriever name.
     Returns: weights by retriever name, the largest 1.
     """
-    table = _Table.of(recommender, queries, truth)
-    names = table.names
-    options = [
-        np.array([start.get(name, 0.0) for name in names], np.float32),
-        *np.eye(len(names), dtype=np.float32),
-    ]
-    best = max(options, key=lambda weights: table.ndcg(weights))
-    best = _climb(table, options[0] if table.ndcg(options[0]) >= 0.8 * table.ndcg(best) else best)
-    single = max(options[1:], key=lambda weights: table.ndcg(weights))
-    if table.ndcg(single) > table.ndcg(best):
-        best = single
+    table = _Table.of(pools, truth)
+    single = max(np.eye(len(table.names), dtype=np.float32), key=table.ndcg)
+    given = np.array([start.get(name, 0.0) for name in table.names], np.float32)
+    # A start far below the best single retriever is on the wrong hill.
+    reached = _climb(table, given if table.ndcg(given) >= 0.8 * table.ndcg(single) else single)
+    best = max((reached, single), key=table.ndcg)
     best = best / max(float(best.max()), 1e-12)
-    return {name: round(float(weight), 6) for name, weight in zip(names, best, strict=True)}
+    return {name: round(float(weight), 6) for name, weight in zip(table.names, best, strict=True)}
 
 
 def _climb(table: _Table, weights: FloatMatrix) -> FloatMatrix:
@@ -129,33 +108,28 @@ class _Table:
         self.ideal = np.cumsum(self.discount)[np.minimum(sizes, CUT) - 1]
 
     @classmethod
-    def of(cls, recommender: Recommender, queries: Sequence[Query], truth: Ragged) -> _Table:
-        """Retrieve for the queries in chunks and lay the pools out."""
-        pools = [recommender.find(queries[at : at + 256]).pool for at in range(0, len(queries), 256)]
-        names = pools[0].retrievers
+    def of(cls, pools: Sequence[Pool], truth: Ragged) -> _Table:
+        """Lay pools out, leaving out people without truth."""
+        asked = np.flatnonzero(truth.sizes)
+        place_of = np.full(len(truth), -1, np.int64)
+        place_of[asked] = np.arange(len(asked))
         sizes = np.concatenate([np.diff(pool.indptr) for pool in pools])
         width = max(int(sizes.max(initial=0)), CUT)
-        parts = np.zeros((len(names), len(queries), width), np.float32)
-        present = np.zeros((len(queries), width), bool)
-        gain = np.zeros((len(queries), width), np.float32)
+        names = pools[0].retrievers
+        parts = np.zeros((len(names), len(asked), width), np.float32)
+        present = np.zeros((len(asked), width), bool)
+        gain = np.zeros((len(asked), width), np.float32)
         first = 0
         for pool in pools:
-            cls._lay(pool, truth, first, parts, present, gain)
+            query = pool.query
+            row = place_of[query + first]
+            kept = row >= 0
+            place = (np.arange(len(query)) - pool.indptr[query])[kept]
+            parts[:, row[kept], place] = relative_scores(pool)[kept].T
+            present[row[kept], place] = True
+            gain[row[kept], place] = _wanted(truth, query + first, pool.row)[kept]
             first += len(pool.indptr) - 1
-        return cls(names, parts, present, gain, np.diff(truth.indptr))
-
-    @staticmethod
-    def _lay(
-        pool: Pool, truth: Ragged, first: int, parts: FloatMatrix, present: FloatMatrix, gain: FloatMatrix
-    ) -> None:
-        query = pool.query
-        place = np.arange(len(query)) - pool.indptr[query]
-        row = query + first
-        parts[:, row, place] = relative_scores(pool).T
-        present[row, place] = True
-        width = int(max(pool.row.max(initial=0), truth.row.max(initial=0))) + 1
-        wanted = truth.member.astype(np.int64) * width + truth.row
-        gain[row, place] = np.isin(row * width + pool.row, wanted)
+        return cls(names, parts, present, gain, truth.sizes[asked])
 
     def totals(self, weights: FloatMatrix) -> FloatMatrix:
         """Return the weighted sums, float32, (n_queries, width)."""
@@ -173,3 +147,9 @@ class _Table:
         order = np.lexsort((best, -value), axis=1)
         gain = np.take_along_axis(self.gain, np.take_along_axis(best, order, axis=1), axis=1)
         return float((gain @ self.discount / self.ideal).mean())
+
+
+def _wanted(truth: Ragged, member: npt.NDArray[np.int64], row: RowVector) -> npt.NDArray[np.bool_]:
+    """Tell for each candidate whether its member bought it."""
+    width = int(max(row.max(initial=0), truth.row.max(initial=0))) + 1
+    return np.isin(member * width + row, truth.member * width + truth.row)
