@@ -1,0 +1,34 @@
+"""What became of the rows of one table of one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ItemGap:
+    """An item id that events name but the table of items does not hold, and how many events do."""
+
+    item_id: str
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableCounts:
+    """Rows of one table: read = added + changed + duplicate + rejected; `skipped` ones are not counted as read.
+
+    unknown_items: number of item ids that events name and nobody knows; the most frequent in `item_gaps`.
+    unknown_channels: events by channel that neither Memberwise nor the settings know.
+    """
+
+    table: str
+    read: int = 0
+    added: int = 0
+    changed: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    skipped: int = 0
+    unknown_items: int = 0
+    unknown_item_events: int = 0
+    item_gaps: tuple[ItemGap, ...] = ()
+    unknown_channels: dict[str, int] = field(default_factory=dict)
