@@ -87,7 +87,10 @@ class Reason:
             language: one of LANGUAGES; anything else is English.
             titles: of items by id, for reasons that name another item.
         """
-        values = {name: _say(value, language) for name, value in self.evidence.items()}
+        values = {
+            name: _say_day(str(value), language) if name.endswith("_on") else str(value)
+            for name, value in self.evidence.items()
+        }
         if "item_id" in self.evidence:
             item_id = str(self.evidence["item_id"])
             values["item"] = (titles or {}).get(item_id) or item_id
@@ -173,12 +176,10 @@ def _day(minute: int, day_offset: int) -> date:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute + day_offset)).date()
 
 
-def _say(value: Evidence, language: str) -> str:
-    """Write a value as a person would: dates by the language's custom."""
-    if isinstance(value, str) and len(value) == 10 and value[4] == value[7] == "-":
-        day = date.fromisoformat(value)
-        return f"{day.year}年{day.month}月{day.day}日" if language == "zh" else f"{day.day} {day:%B %Y}"
-    return str(value)
+def _say_day(value: str, language: str) -> str:
+    """Write a day by the language's custom."""
+    day = date.fromisoformat(value)
+    return f"{day.year}年{day.month}月{day.day}日" if language == "zh" else f"{day.day} {day:%B %Y}"
 
 
 def reason_summary(reasons: Sequence[Reason]) -> str:

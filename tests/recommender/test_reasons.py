@@ -1,0 +1,128 @@
+"""Reasons: what is said of each item, with evidence, in English and Chinese."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from recommender.history import MINUTES_PER_DAY
+from recommender.pipeline import Recommender
+from recommender.query import Mask, Query, Scenario
+from recommender.reasons import LANGUAGES, Reason, ReasonCode, explain, reason_summary
+from tests.learning import AS_OF, VIEW, ask, mask_of
+from tests.toy_shop import HOME_WEIGHTS, toy_recommender
+
+TODAY = date(1970, 1, 1) + timedelta(days=AS_OF // MINUTES_PER_DAY)
+SHOP = toy_recommender(
+    popular=[8, 4, 2, 1, 1, 0],
+    near={(1, 4): 0.5, (2, 4): 0.25},
+    stores=[{5: 1.0}],
+    trending={3: 2.0},
+    new={5: 0.1},
+    weights={
+        **dict.fromkeys((Scenario.HOME, Scenario.BUY_AGAIN), HOME_WEIGHTS),
+        Scenario.TRENDING: {"trending": 1.0, "popularity": 0.1},
+        Scenario.DISCOVER: {"store_popularity": 1.0, "arrivals": 0.5, "popularity": 0.1},
+    },
+)
+
+
+def said(query: Query, recommender: Recommender = SHOP) -> dict[int, list[tuple[str, dict[str, object]]]]:
+    """Return code and evidence of the reasons of each item of the slate."""
+    slate = recommender.recommend([query])[0]
+    reasons = explain(slate, query, recommender)
+    assert len(reasons) == len(slate.row)
+    return {
+        int(row): [(str(reason.code), dict(reason.evidence)) for reason in part]
+        for row, part in zip(slate.row, reasons, strict=True)
+    }
+
+
+def days_before(days: int) -> str:
+    return (TODAY - timedelta(days=days)).isoformat()
+
+
+def test_own_purchases_are_told_with_times_interval_and_day() -> None:
+    # Bought 26, 12 and 4 days ago: two gaps in 22 days.
+    found = said(ask((1, 26), (1, 12), (1, 4), (2, 6), (3, 5, VIEW)))
+    assert found[1] == [("bought_regularly", {"times": 3, "every_days": 11, "last_on": days_before(4)})]
+    assert found[2] == [("bought_before", {"times": 1, "last_on": days_before(6)})]
+    assert found[3] == [("viewed", {"last_on": days_before(5)})]
+
+
+def test_neighbours_name_the_item_that_speaks_most_for_them() -> None:
+    # Item 4 is near item 1 (0.5) and item 2 (0.25); of item 2 twice as much was bought, but long ago.
+    assert said(ask((1, 4), (2, 10)))[4] == [("goes_with", {"item_id": "i01"})]
+    # 2 ** -3 * 0.5 from item 1, 2 ** -1 * 0.25 from item 2.
+    assert said(ask((1, 30), (2, 10)))[4] == [("goes_with", {"item_id": "i02"})]
+
+
+def test_other_sources() -> None:
+    assert said(ask())[0] == [("popular", {})]
+    assert said(ask(scenario=Scenario.TRENDING))[3] == [("trending", {})]
+    assert said(ask(scenario=Scenario.DISCOVER))[5] == [("new", {})]
+    assert said(ask(scenario=Scenario.DISCOVER, store_row=0))[5] == [("popular_in_store", {"store_id": "s0"})]
+
+
+def test_an_item_can_have_two_reasons_its_own_history_first() -> None:
+    found = said(ask((5, 3), scenario=Scenario.HOME, store_row=0))
+    assert found[5][0] == ("bought_before", {"times": 1, "last_on": days_before(3)})
+    trend = said(ask((3, 3), scenario=Scenario.TRENDING))[3]
+    assert [code for code, _ in trend] == ["bought_before", "trending"]
+
+
+def test_every_item_of_every_slate_has_a_reason() -> None:
+    for scenario in Scenario:
+        for query in (ask(scenario=scenario), ask((1, 3), (2, 1, VIEW), scenario=scenario, store_row=0)):
+            assert all(said(query).values())
+
+
+def test_who_opted_out_hears_nothing_of_their_history() -> None:
+    for reasons in said(ask((1, 26), (1, 12), (2, 3, VIEW), personal=False)).values():
+        assert [code for code, _ in reasons] == ["popular"]
+
+
+def test_days_are_local() -> None:
+    east = Recommender(
+        SHOP.items, SHOP.stores, SHOP.channels, SHOP.retrievers, SHOP.ranker, SHOP.depth, day_offset_minutes=480
+    )
+    # 10 hours before midnight UTC is 22:00 in Shanghai; 6 hours before is 2:00 of the next day.
+    assert said(ask((1, 10 / 24)), east)[1][0][1]["last_on"] == days_before(1)
+    assert said(ask((1, 6 / 24)), east)[1][0][1]["last_on"] == days_before(0)
+    assert said(ask((1, 6 / 24)))[1][0][1]["last_on"] == days_before(1)
+
+
+def test_sentences() -> None:
+    regular = Reason(ReasonCode.BOUGHT_REGULARLY, {"times": 3, "every_days": 12, "last_on": "2024-05-06"})
+    assert regular.text("en") == "Bought 3 times, about every 12 days, last on 6 May 2024"
+    assert regular.text("zh") == "买过3次，约每12天一次，上次是2024年5月6日"
+    goes_with = Reason(ReasonCode.GOES_WITH, {"item_id": "i1"})
+    assert goes_with.text("zh", {"i1": "牛奶 {1}"}) == "与牛奶 {1}搭配"
+    assert goes_with.text("en") == "Goes with i1"
+    assert goes_with.text("en", {"i1": ""}) == "Goes with i1"
+    assert Reason(ReasonCode.POPULAR, {}).text("fr") == "Popular now"
+
+
+@pytest.mark.parametrize("name", ["ABCD-12-XY", "2024-13-45", "2024-05-06"])
+def test_ids_that_look_like_days_are_said_as_they_are(name: str) -> None:
+    assert Reason(ReasonCode.GOES_WITH, {"item_id": name}).text("en") == f"Goes with {name}"
+    assert Reason(ReasonCode.POPULAR_IN_STORE, {"store_id": name}).text("en") == f"Popular in store {name}"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", list(ReasonCode))
+def test_every_reason_can_be_said_in_every_language(language: str, code: ReasonCode) -> None:
+    evidence = {"times": 2, "every_days": 7, "last_on": "2024-05-06", "item_id": "i1", "store_id": "s1"}
+    text = Reason(code, evidence).text(language)
+    assert text
+    assert "{" not in text
+
+
+def test_the_summary_is_the_leading_code() -> None:
+    assert reason_summary([Reason(ReasonCode.VIEWED, {}), Reason(ReasonCode.NEW, {})]) == "viewed"
+
+
+def test_items_newer_than_the_models_have_a_reason_too() -> None:
+    newer = (Mask("not_sellable", mask_of(8, 6, 7)),)
+    assert said(ask(masks=newer)) == {6: [("popular", {})], 7: [("popular", {})]}
