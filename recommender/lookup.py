@@ -159,7 +159,7 @@ class QuerySource:
         flags = []
         if state.conflict:
             flags.append("identity_conflict")
-        elif state.member is None and not request.subject.startswith(member_subject("")):
+        elif state.subjects == (request.subject,) and not request.subject.startswith(member_subject("")):
             flags.append("unlinked_identity")
         elif state.member is None and not len(history.item_row):
             flags.append("unknown_member")

@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from api.settings import ServiceSettings
 from recommender.bundle import BundleFacts, history_arrays, write_bundle
 from recommender.events import Event, EventKind, member_subject, subject_key
@@ -116,7 +118,8 @@ def train(database: Database, settings: ServiceSettings, seed: int = 7, promote:
     """Train on everything known now; return the bundle's id."""
     chosen = replace(SETTINGS, seed=seed)
     dataset = read_dataset(database, settings, None, datetime.now(UTC))
-    recommender = fit_recommender(dataset, dataset.until_minute, chosen)
+    with threadpool_limits(1):
+        recommender = fit_recommender(dataset, dataset.until_minute, chosen)
     arrays, description = recommender.parts()
     histories = most_recent(dataset.histories(dataset.until_minute), chosen.history_entries)
     arrays |= history_arrays(dataset.people, histories)

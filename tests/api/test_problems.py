@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from werkzeug.exceptions import ImATeapot
 
@@ -106,7 +107,9 @@ def test_bodies_that_are_not_json(shared_client: CheckedClient, operation: Opera
 @pytest.mark.parametrize("operation", WITH_BODY, ids=name)
 @pytest.mark.parametrize("body", [[], 7, None, "x", {"nope": 1}])
 def test_bodies_of_the_wrong_shape(shared_client: CheckedClient, operation: Operation, body: object) -> None:
-    response = shared_client.call(operation.method, path_of(operation), json=body)
+    response = shared_client.call(
+        operation.method, path_of(operation), data=orjson.dumps(body), content_type="application/json"
+    )
     assert response.status_code == 400
     assert kind_of(response.json) == "invalid-request"
     assert response.json is not None
