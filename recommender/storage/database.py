@@ -6,6 +6,7 @@ import functools
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,6 +28,11 @@ HEAD = "0001"
 
 MIGRATION_LOCK = 7_391_002_518
 """PostgreSQL advisory lock that keeps two starting processes from migrating at once."""
+
+WAL_RETRY_SECONDS = 0.02
+
+_inherited: list[object] = []
+"""Connections of a parent process, held so that they are never closed here: SQLite forbids it."""
 
 _BEGIN = "memberwise_begin"
 _SQLITE_MINIMUM = (3, 35, 0)
@@ -126,6 +132,7 @@ class Database:
 
     def _forget(self) -> None:
         """Leave the connections of the parent process alone: they are not ours after a fork."""
+        _inherited.append((self._local, self._local.__dict__.get("connection"), self._engine.pool))
         self._local = threading.local()
         self._engine.dispose(close=False)
 
@@ -155,7 +162,7 @@ def _make_engine(url: str, timeout: float, pool_size: int) -> Engine:
         engine = sa.create_engine(
             f"sqlite:///{path}", connect_args={"timeout": timeout, "isolation_level": None}, **shared
         )
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "connect", functools.partial(_prepare_sqlite, timeout))
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
@@ -175,8 +182,18 @@ def _make_engine(url: str, timeout: float, pool_size: int) -> Engine:
     return engine
 
 
-def _prepare_sqlite(raw: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "cache_size=-8192"):
+def _prepare_sqlite(timeout: float, raw: sqlite3.Connection, _record: object) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            raw.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait by itself while another process turns a new file to WAL.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-8192"):
         raw.execute(f"PRAGMA {pragma}")
 
 

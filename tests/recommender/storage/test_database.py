@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -172,6 +173,27 @@ def test_an_error_of_the_caller_passes_through_a_read(database: Database) -> Non
         connection.execute(sa.text("SELECT nonsense"))
     with database.read() as connection:
         assert fetch(connection, "SELECT 1") == [(1,)]
+
+
+def test_a_database_serves_a_forked_process_too(database: Database) -> None:
+    with database.read() as connection:
+        mine = driver(connection)
+        child = multiprocessing.get_context("fork").Process(target=_use_in_child, args=(database, id(mine)))
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+        assert driver(connection) is mine
+        assert last_sequence(connection) == 1
+    with database.write() as connection:
+        assert next_sequence(connection) == 2
+
+
+def _use_in_child(database: Database, parents: int) -> None:
+    with database.write() as connection:
+        assert next_sequence(connection) == 1
+    with database.read() as connection:
+        assert id(driver(connection)) != parents
+        assert last_sequence(connection) == 1
 
 
 def test_durable_writes_commit_and_end(database: Database) -> None:
