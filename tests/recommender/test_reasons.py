@@ -113,7 +113,13 @@ def test_ids_that_look_like_days_are_said_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("code", list(ReasonCode))
 def test_every_reason_can_be_said_in_every_language(language: str, code: ReasonCode) -> None:
-    evidence = {"times": 2, "every_days": 7, "last_on": "2024-05-06", "item_id": "i1", "store_id": "s1"}
+    evidence: dict[str, str | int | float] = {
+        "times": 2,
+        "every_days": 7,
+        "last_on": "2024-05-06",
+        "item_id": "i1",
+        "store_id": "s1",
+    }
     text = Reason(code, evidence).text(language)
     assert text
     assert "{" not in text
