@@ -27,9 +27,7 @@ COMMANDS: dict[str, CommandPlace] = {
     "train": CommandPlace("training.commands:train", "Learn from the history and write a bundle."),
     "evaluate": CommandPlace("training.commands:evaluate", "Replay a later time window against a bundle."),
     "bundles": CommandPlace("training.commands:bundles", "List, compare, promote and remove bundles."),
-    "recommend": CommandPlace(
-        "training.commands:recommend", "Write recommendations of many members to a file."
-    ),
+    "recommend": CommandPlace("training.commands:recommend", "Write recommendations of many members to a file."),
     "serve": CommandPlace("api.commands:serve", "Answer HTTP requests."),
     "worker": CommandPlace("api.commands:worker", "Do the background work of the service."),
     "keys": CommandPlace("api.commands:keys", "Create, list and revoke API keys."),

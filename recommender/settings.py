@@ -43,7 +43,11 @@ logger = logging.getLogger(__name__)
 
 FILE_VARIABLE = "MEMBERWISE_SETTINGS"
 """Names the TOML file; without it HOME/memberwise.toml is read if it exists."""
-KINDS = ("recommender.settings:CoreSettings", "api.settings:ServiceSettings")
+KINDS = (
+    "recommender.settings:CoreSettings",
+    "api.settings:ServiceSettings",
+    "training.ingest_settings:IngestSettings",
+)
 """Settings that share the one TOML file; a key that any of them knows may stand in it."""
 OTHER_VARIABLES = frozenset({FILE_VARIABLE, "MEMBERWISE_TEST_POSTGRES_BIN", "MEMBERWISE_FORBID_SKIPS"})
 
@@ -76,9 +80,7 @@ def unknown_variables(environ: Mapping[str, str], kind: type[Any]) -> list[str]:
     return sorted(unknown - _known_variables()) if unknown else []
 
 
-def _build(
-    kind: type[T], prefix: str, environ: Mapping[str, str], table: Mapping[str, Any], path: Path | None
-) -> T:
+def _build(kind: type[T], prefix: str, environ: Mapping[str, str], table: Mapping[str, Any], path: Path | None) -> T:
     values: dict[str, Any] = {}
     for entry, hint in typed_fields(kind):
         variable = prefix + entry.name.upper()
@@ -121,9 +123,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError("The settings file cannot be read.", field=FILE_VARIABLE, value=path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"The settings file is not TOML: {error}.", field=FILE_VARIABLE, value=path
-        ) from error
+        raise SettingsError(f"The settings file is not TOML: {error}.", field=FILE_VARIABLE, value=path) from error
 
 
 def _refuse_unknown_keys(kind: type[Any], table: Mapping[str, Any], path: Path | None, shared: bool) -> None:
@@ -236,14 +236,10 @@ class CoreSettings:
             maximum=600,
         ),
     )
-    event_log: str = field(
-        default="", metadata=setting("Folder of the Parquet event log. Empty: event_log in HOME.")
-    )
+    event_log: str = field(default="", metadata=setting("Folder of the Parquet event log. Empty: event_log in HOME."))
     time_zone: str = field(
         default="UTC",
-        metadata=setting(
-            "The retailer's time zone: local days, and times without an offset.", check=_check_zone
-        ),
+        metadata=setting("The retailer's time zone: local days, and times without an offset.", check=_check_zone),
     )
     currency: str = field(
         default="CNY",
