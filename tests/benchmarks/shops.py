@@ -1,0 +1,60 @@
+"""Shops: for each size a synthetic retailer's exports, and where Memberwise keeps its state of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tests.benchmarks.measure import memberwise, module, run_measured
+
+SEED = 7
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One size: `events` rows in events.csv, the other tables beside it, and a home for Memberwise."""
+
+    folder: Path
+    events: int
+
+    @property
+    def exports(self) -> Path:
+        """The folder of canonical tables."""
+        return self.folder / "exports"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The settings under which Memberwise runs on this shop."""
+        return {"MEMBERWISE_HOME": str(self.folder / "home"), "MEMBERWISE_MODELS": str(self.folder / "models")}
+
+    def make(self) -> None:
+        """Write the exports, unless they are there already."""
+        if not (self.exports / "events.csv").exists():
+            say(f"writing {self.events:,} events")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            run_measured(module("exports", str(self.exports), str(self.events), str(SEED)), {}, self.folder)
+
+    @cached_property
+    def loaded(self) -> bool:
+        """True; loads the exports when first asked, unless a home is there already."""
+        self.make()
+        if not (self.folder / "home").exists():
+            say(f"loading {self.events:,} events")
+            run_measured(memberwise("ingest", str(self.exports)), self.environ, self.folder)
+        return True
+
+    @cached_property
+    def trained(self) -> bool:
+        """True; trains a bundle when first asked, unless there is one already."""
+        assert self.loaded
+        if not (self.folder / "models" / "current").exists():
+            say(f"training on {self.events:,} events")
+            run_measured(memberwise("train", "--json"), self.environ, self.folder)
+        return True
+
+
+def say(text: str) -> None:
+    """Tell what goes on, on standard error."""
+    print(f"  {text} ...", file=sys.stderr, flush=True)
