@@ -42,12 +42,25 @@ def read_mapping(path: Path) -> Mapping:
     Raises: MappingError naming the file, the key, the value and what is accepted.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
+        return parse_mapping(path.read_text("utf-8-sig"), path.name)
     except OSError as error:
         raise MappingError("The mapping file cannot be read.", field="mapping", value=path) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise MappingError(f"The mapping file is not TOML: {error}.", field="mapping", value=path) from error
-    place = Place(path.name)
+    except UnicodeDecodeError as error:
+        raise MappingError("The mapping file is not UTF-8.", field="mapping", value=path) from error
+
+
+def parse_mapping(text: str, name: str) -> Mapping:
+    """Read the text of a mapping file.
+
+    Args:
+        name: of the file, for errors; without its suffix the name of the source where the text gives none.
+    Raises: MappingError naming the file, the key, the value and what is accepted.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise MappingError(f"{name} is not TOML: {error}.", field="mapping", value=name) from error
+    place = Place(name)
     place.only_keys(table, _TOP)
     layout = place.table(table, "file")
     at_file = place.below("file")
@@ -57,7 +70,7 @@ def read_mapping(path: Path) -> Mapping:
         money=at_file.choice(layout, "money", ("decimal", "cents")) or "decimal",
     )
     return Mapping(
-        source=place.text(table, "source") or path.stem,
+        source=place.text(table, "source") or name.partition(".")[0],
         layout=_read_layout(at_file, layout),
         tables=_read_tables(place, table, defaults),
         time_zone=check_zone(at_file, layout),
