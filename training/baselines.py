@@ -25,6 +25,8 @@ POPULARITY = "popularity"
 PERSONAL = "personal"
 PERSONAL_DECAYED = "personal_decayed"
 BASELINES = (POPULARITY, PERSONAL, PERSONAL_DECAYED)
+POPULARITY_DAYS = 28.0
+"""The recent period in which popularity is counted."""
 FILL_POOL = 500
 """Most popular items from which short lists are filled up."""
 _PURCHASE = KIND_CODES[EventKind.PURCHASE]
@@ -119,9 +121,7 @@ def baseline_lists(name: str, subset: Subset, past: Past, popularity: IntVector,
     if subset in (Subset.NOVEL, Subset.NEVER_SEEN):
         return first(past.filter(fill, subset), count)
     if name == POPULARITY:
-        return first(
-            _ordered(past.bought, popularity[past.bought.row]) if subset is Subset.REPEAT else fill, count
-        )
+        return first(_ordered(past.bought, popularity[past.bought.row]) if subset is Subset.REPEAT else fill, count)
     score = past.count if name == PERSONAL else past.decayed
     # Equal counts are told apart by popularity, which is far below one count.
     own = _ordered(past.bought, score + popularity[past.bought.row] / (1e6 * (1 + popularity.max(initial=0))))
@@ -138,9 +138,7 @@ def _ragged(key: IntVector, width: int, n_people: int) -> Ragged:
 
 def _ordered(lists: Ragged, score: npt.NDArray[np.generic]) -> Ragged:
     """Order each list by falling score, ties by rising row."""
-    return Ragged(
-        lists.indptr, lists.row[np.lexsort((lists.row, -np.asarray(score, np.float64), lists.member))]
-    )
+    return Ragged(lists.indptr, lists.row[np.lexsort((lists.row, -np.asarray(score, np.float64), lists.member))])
 
 
 def _append(lists: Ragged, others: Ragged) -> Ragged:

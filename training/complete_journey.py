@@ -38,7 +38,7 @@ RESTRICTED_CATEGORIES = {
     "sensitive": ("FAMILY PLANNING",),
 }
 PROMOTION_STORES = 10
-PROMOTION_WEEKS = 8
+PROMOTION_WEEKS = 4
 """The package lists 21 million promotions; the busiest stores and last weeks keep the demo quick."""
 _DISPLAYS = {
     "1": "store front",
@@ -182,7 +182,7 @@ TABLES = (
     TableQuery(
         "promotions",
         """
-        select cast(store_id as varchar) as store_id, cast(product_id as varchar) as item_id,
+        select distinct cast(store_id as varchar) as store_id, cast(product_id as varchar) as item_id,
             {week_start} as starts_at, {week_end} as ends_at, placement
         from (
             select store_id, product_id, week, unnest([
@@ -232,9 +232,7 @@ def write_tables(data: Path, folder: Path, share: float, step: Callable[[str], N
         for table in TABLES:
             target = folder / f"{table.name}.parquet"
             query = table.query.format(**_parts(data))
-            copied = connection.execute(
-                f"copy ({query}) to {_text(str(target))} (format parquet, compression zstd)"
-            )
+            copied = connection.execute(f"copy ({query}) to {_text(str(target))} (format parquet, compression zstd)")
             counts[table.name] = int((copied.fetchone() or (0,))[0])
             step(table.name)
     return counts

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recommender.candidates import keep_best
 from recommender.pipeline import Recommender
 from recommender.query import Scenario
-from training.baselines import BASELINES, baseline_lists, popularity_counts
+from training.baselines import BASELINES, baseline_lists
 from training.dataset import Dataset
 from training.metrics import Interval, Ragged, bootstrap, coverage, measure, novelty
 from training.panel import Panel, panel_of
@@ -23,14 +24,16 @@ from training.settings import EvaluationSettings, TrainingSettings
 from training.windows import Subset, Window
 
 FloatVector = npt.NDArray[np.float64]
+RowVector = npt.NDArray[np.int32]
 
 MEMBERWISE = "memberwise"
 MEMBERWISE_HOME = "memberwise_home"
 DEPTHS = (10, 20)
 HOME_DEPTH = 100
 """Length of home lists, so that enough is left of them when they are filtered to a subset."""
+COUNTS = {Scenario.HOME: HOME_DEPTH, Scenario.BUY_AGAIN: max(DEPTHS), Scenario.DISCOVER: max(DEPTHS)}
+"""Length of the lists made per scenario."""
 MAIN_MEASURES = ("ndcg@10", "recall@10")
-POPULARITY_DAYS = 28.0
 SCENARIOS = {
     Subset.ALL: Scenario.HOME,
     Subset.REPEAT: Scenario.BUY_AGAIN,
@@ -130,7 +133,7 @@ def evaluate(
     panel = panel_for(dataset, window, settings, settings.evaluation.members)
     lists = replay(recommender, panel, step)
     for subset in subsets_of(panel):
-        for name, found in baselines_for(dataset, window, panel, subset).items():
+        for name, found in baselines_for(panel, subset).items():
             lists[name, subset] = found
     scores = {key: measure(found, panel.truth.of(key[1]), DEPTHS) for key, found in lists.items()}
     rng = np.random.default_rng(settings.seed)
@@ -144,7 +147,7 @@ def evaluate(
         measures=measures,
         differences=differences,
         groups=groups,
-        slates=_slates(dataset, window, lists),
+        slates=_slates(dataset, panel, lists),
     )
 
 
@@ -174,14 +177,12 @@ def replay(
 
     Returns: lists of rows by method and subset, one per person of the panel.
     """
-    made: dict[Scenario, Ragged] = {}
-    for scenario in (Scenario.HOME, Scenario.BUY_AGAIN, Scenario.DISCOVER):
-        count = max(DEPTHS) if scenario is Scenario.BUY_AGAIN else HOME_DEPTH
-        rows = []
-        for queries in panel.queries(scenario, count):
-            rows += [slate.row for slate in recommender.recommend(queries)]
-            step(len(queries))
-        made[scenario] = Ragged.of(rows)
+    rows: dict[Scenario, list[RowVector]] = {scenario: [] for scenario in COUNTS}
+    for queries in panel.queries(COUNTS):
+        for query, slate in zip(queries, recommender.recommend(queries), strict=True):
+            rows[query.scenario].append(slate.row)
+        step(len(queries))
+    made = {scenario: Ragged.of(lists) for scenario, lists in rows.items()}
     lists = {}
     for subset in subsets_of(panel):
         lists[MEMBERWISE, subset] = panel.past.filter(made[SCENARIOS[subset]], subset)
@@ -195,22 +196,20 @@ def candidate_lists(pools: PanelPools, subset: Subset) -> dict[str, Ragged]:
 
     Returns: lists by retriever name, and under MEMBERWISE those of the ranker, one per person of the panel.
     """
-    found: dict[str, list[npt.NDArray[np.int32]]] = {}
-    for part in pools.found[SCENARIOS[subset]]:
-        query = part.pool.query
-        columns = dict(zip(part.pool.retrievers, part.pool.scores.T, strict=True))
-        for name, score in (columns | {MEMBERWISE: part.ranked.score}).items():
-            order = np.flatnonzero(~np.isnan(score))
-            order = order[np.lexsort((part.pool.row[order], -score[order], query[order]))]
-            bounds = np.searchsorted(query[order], np.arange(1, len(part.batch)))
-            found.setdefault(name, []).extend(np.split(part.pool.row[order], bounds))
+    found: dict[str, list[RowVector]] = {}
+    for pool, ranked in pools.of(SCENARIOS[subset]):
+        n_queries = len(pool.indptr) - 1
+        columns = dict(zip(pool.retrievers, pool.scores.T, strict=True))
+        for name, score in (columns | {MEMBERWISE: ranked.score}).items():
+            kept = np.flatnonzero(~np.isnan(score))
+            best = keep_best(pool.query[kept], pool.row[kept], score[kept], n_queries, HOME_DEPTH)
+            found.setdefault(name, []).extend(np.split(best.row, best.indptr[1:-1]))
     return {name: pools.panel.past.filter(Ragged.of(lists), subset) for name, lists in found.items()}
 
 
-def baselines_for(dataset: Dataset, window: Window, panel: Panel, subset: Subset) -> dict[str, Ragged]:
+def baselines_for(panel: Panel, subset: Subset) -> dict[str, Ragged]:
     """Return the baselines' lists for one subset, by name."""
-    popularity, _ = popularity_counts(window.histories(dataset), window.fit_minute, POPULARITY_DAYS, len(dataset.items))
-    return {name: baseline_lists(name, subset, panel.past, popularity, max(DEPTHS)) for name in BASELINES}
+    return {name: baseline_lists(name, subset, panel.past, panel.popularity, max(DEPTHS)) for name in BASELINES}
 
 
 def _summary(
@@ -244,8 +243,7 @@ def _summary(
     )
 
 
-def _slates(dataset: Dataset, window: Window, lists: dict[tuple[str, Subset], Ragged]) -> tuple[SlateRow, ...]:
-    _, buyers = popularity_counts(window.histories(dataset), window.fit_minute, POPULARITY_DAYS, len(dataset.items))
+def _slates(dataset: Dataset, panel: Panel, lists: dict[tuple[str, Subset], Ragged]) -> tuple[SlateRow, ...]:
     n_people = len(dataset.people)
     return tuple(
         SlateRow(
@@ -253,7 +251,7 @@ def _slates(dataset: Dataset, window: Window, lists: dict[tuple[str, Subset], Ra
             subset.value,
             depth,
             coverage(found, depth, len(dataset.items)),
-            novelty(found, depth, buyers, n_people),
+            novelty(found, depth, panel.buyers, n_people),
         )
         for (method, subset), found in lists.items()
         for depth in DEPTHS

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.dataset import Dataset
 from training.evaluate import MEMBERWISE, baselines_for, candidate_lists
 from training.metrics import Interval, bootstrap, measure
 from training.pools import PanelPools
 from training.settings import TrainingSettings
-from training.windows import Subset, Window
+from training.windows import Subset
 
 JUDGED = (Subset.ALL, Subset.REPEAT, Subset.NOVEL)
 MEASURE = "ndcg@10"
@@ -54,22 +53,20 @@ class Gate:
         return all(row.passed for row in self.rows)
 
 
-def judge(pools: PanelPools, dataset: Dataset, window: Window, settings: TrainingSettings) -> Gate:
+def judge(pools: PanelPools, settings: TrainingSettings) -> Gate:
     """Compare a model with its own retrievers and the baselines on a window it was not fitted on.
 
     A subset without any truth is not judged.
 
     Args:
-        pools: what the model found for the window, in the order of its ranker.
-        dataset: the whole history.
-        window: the validation window.
+        pools: what the model found for the validation window, in the order of its ranker.
         settings: how many resamples; the seed.
     """
     rng = np.random.default_rng(settings.seed)
     rows = []
     for subset in JUDGED:
         truth = pools.panel.truth.of(subset)
-        lists = candidate_lists(pools, subset) | baselines_for(dataset, window, pools.panel, subset)
+        lists = candidate_lists(pools, subset) | baselines_for(pools.panel, subset)
         if len(truth.row):
             scores = {name: measure(found, truth, (10,))[MEASURE] for name, found in lists.items()}
             rows.append(_row(subset, scores, rng, settings.evaluation.bootstrap_rounds))

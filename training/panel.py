@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recommender.history import MINUTES_PER_DAY, Histories
 from recommender.interactions import PURCHASE_CODE
 from recommender.query import Query, Scenario
-from training.baselines import Past, past_of
+from training.baselines import POPULARITY_DAYS, Past, past_of, popularity_counts
 from training.dataset import Dataset, Entries
 from training.windows import Truth, Window
 
@@ -36,6 +36,8 @@ class Panel:
     past: what they bought before, however long ago.  as_of: int32, (n,), minute of asking.
     store_row: int32, (n,), the store they bought in most; has_store: bool, False where there is none.
     groups: per kind of group, the name of each person's group.
+    popularity: int64, (n_items,), everybody's member-days with a purchase lately.
+    buyers: int64, (n_items,), how many of everybody ever bought the item.
     """
 
     truth: Truth
@@ -45,22 +47,33 @@ class Panel:
     store_row: RowVector
     has_store: BoolVector
     groups: dict[str, tuple[str, ...]]
+    popularity: IntVector
+    buyers: IntVector
 
     def __len__(self) -> int:
         return len(self.as_of)
 
-    def queries(self, scenario: Scenario, count: int) -> Iterator[Sequence[Query]]:
-        """Yield the queries of one scenario, CHUNK at a time."""
+    def queries(self, counts: Mapping[Scenario, int]) -> Iterator[Sequence[Query]]:
+        """Yield queries, CHUNK people at a time: all of the first scenario, then all of the next.
+
+        The scenarios of one person share the history, so that it is scored once.
+
+        Args:
+            counts: items wanted by scenario.
+        """
         for start in range(0, len(self), CHUNK):
+            people = range(start, min(start + CHUNK, len(self)))
+            histories = [self.histories.of(i) for i in people]
             yield [
                 Query(
                     scenario=scenario,
                     count=count,
                     as_of=int(self.as_of[i]),
-                    history=self.histories.of(i),
+                    history=history,
                     store_row=int(self.store_row[i]) if self.has_store[i] else None,
                 )
-                for i in range(start, min(start + CHUNK, len(self)))
+                for scenario, count in counts.items()
+                for i, history in zip(people, histories, strict=True)
             ]
 
 
@@ -82,7 +95,8 @@ def panel_of(
         drawn = np.random.default_rng(seed).choice(len(truth.person_row), members, replace=False)
         truth = truth.select(np.sort(drawn))
     seen = window.cut(dataset)
-    whole = select(seen.histories(int(np.iinfo(np.int32).max)), truth.person_row)
+    everybody = seen.histories(int(np.iinfo(np.int32).max))
+    whole = select(everybody, truth.person_row)
     as_of = window.as_of[truth.person_row]
     n_people = len(dataset.people)
     main_store = main_stores(seen.entries, n_people, len(dataset.stores))[truth.person_row]
@@ -90,6 +104,7 @@ def panel_of(
     main_channel = main_stores(by_channel, n_people, len(dataset.channels))[truth.person_row]
     stores = (*dataset.stores.ids(np.arange(len(dataset.stores))), "none")
     channels = (*dataset.channels, "none")
+    popularity, buyers = popularity_counts(everybody, window.fit_minute, POPULARITY_DAYS, len(dataset.items))
     return Panel(
         truth=truth,
         histories=most_recent(whole, history_entries),
@@ -102,6 +117,8 @@ def panel_of(
             "store": _largest([stores[row] for row in main_store], STORES_SHOWN),
             "history": _history_groups(whole),
         },
+        popularity=popularity,
+        buyers=buyers,
     )
 
 

@@ -83,11 +83,11 @@ def tune(dataset: Dataset, window: Window, settings: TrainingSettings, progress:
     fitted = _fit("fit for validation", dataset, window, settings, progress, None)
     panel = panel_for(dataset, window, settings, settings.evaluation.tuning_members)
     with progress.stage("retrieve for validation", len(panel) * len(TUNED)) as step:
-        pools = retrieve_pools(fitted, panel, TUNED, max(DEPTHS), step)
+        pools = retrieve_pools(fitted, panel, tuple(TUNED), max(DEPTHS), step)
     with progress.stage("tune blend", len(TUNED)) as step:
         blend = fit_blend(pools, lambda name: step(1))
     with progress.stage("judge"):
-        gate = judge(pools.ranked_by(blend), dataset, window, settings)
+        gate = judge(pools.ranked_by(blend), settings)
     return replace(fitted, ranker=blend), gate
 
 

@@ -62,7 +62,7 @@ def test_queries_are_asked_as_of_the_cut() -> None:
     dataset = dataset_of(LINES)
     window = later_window(dataset, minute_of(7))
     panel = panel_of(dataset, window, members=2, history_entries=9, half_life_days=90, seed=1)
-    (queries,) = panel.queries(Scenario.HOME, 5)
+    (queries,) = panel.queries({Scenario.HOME: 5})
     assert len(queries) == 2
     assert {query.as_of for query in queries} == {minute_of(7)}
 
@@ -140,7 +140,7 @@ def test_the_gate_compares_with_the_best_single_method(real: tuple[Dataset, Spli
     dataset, split = real
     fitted = fit_recommender(split.validation.cut(dataset), split.validation.fit_minute, SETTINGS)
     panel = panel_for(dataset, split.validation, SETTINGS, 0)
-    gate = judge(retrieve_pools(fitted, panel, TUNED, 20), dataset, split.validation, SETTINGS)
+    gate = judge(retrieve_pools(fitted, panel, tuple(TUNED), 20), SETTINGS)
     assert [row.subset for row in gate.rows] == ["all", "repeat", "novel"]
     row = gate.rows[0]
     assert row.singles[row.best].mean == max(interval.mean for interval in row.singles.values())
