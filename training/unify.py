@@ -33,8 +33,10 @@ from recommender.storage.identities import active_links, erased_subjects
 from recommender.storage.items import CatalogFact, catalog_facts, replacements, same_products
 from recommender.storage.members import member_kinds
 from recommender.storage.statements import last_sequence
+from recommender.storage.types import to_micros
 from recommender.storage.unlogged import unlogged_events
 from training.dataset import Dataset, Entries, ItemFacts, Sales
+from training.returns import find_returned
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
@@ -76,7 +78,7 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
     engine = _open_engine(settings)
     try:
         _load(engine, sources, limit)
-        _apply_rules(engine)
+        _apply_rules(engine, sources.links)
         items = _index(engine, "item_id", set(facts))
         stores = _index(engine, "store_id", set())
         subjects = _index(engine, "subject", set())
@@ -96,7 +98,7 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         channels=channels,
         entries=entries,
         sales=sales,
-        facts=_facts(items, facts, packs, entries, sales),
+        facts=_facts(items, facts, _renamed(packs, sources.replaced), entries, sales),
         learned=learned,
         until=until or _after_last(entries, now),
         last_sequence=sources.sequence,
@@ -135,7 +137,6 @@ _CHOSEN = (
 def _load(engine: duckdb.DuckDBPyConnection, sources: _Sources, limit: datetime) -> None:
     """Make the table `raw` of the events that can matter, each event id once."""
     kinds = [str(kind) for kind in (*HISTORY_KINDS, EventKind.RETURN)]
-    micros = int(limit.astimezone(UTC).timestamp() * 1_000_000)
     engine.register("live_events", sources.live)
     engine.register("erased", pa.table({"subject": pa.array(sorted(sources.erased), pa.string())}))
     engine.register(
@@ -160,14 +161,14 @@ def _load(engine: duckdb.DuckDBPyConnection, sources: _Sources, limit: datetime)
         CREATE TABLE raw AS
         SELECT r.* REPLACE (coalesce(p.successor, r.item_id) AS item_id)
         FROM ({source}) r LEFT JOIN replaced p ON p.item_id = r.item_id
-        WHERE at < ? AND kind IN (SELECT unnest(?)) AND r.item_id IS NOT NULL
+        WHERE r.at < ? AND kind IN (SELECT unnest(?)) AND r.item_id IS NOT NULL
           AND (subject IS NULL OR subject NOT IN (SELECT subject FROM erased))
         """,
-        [*([paths] * (2 if some_live else 1) if paths else []), micros, kinds],
+        [*([paths] * (2 if some_live else 1) if paths else []), to_micros(limit), kinds],
     )
 
 
-def _apply_rules(engine: duckdb.DuckDBPyConnection) -> None:
+def _apply_rules(engine: duckdb.DuckDBPyConnection, links: Mapping[str, str]) -> None:
     """Make the view `kept`: `raw` without superseded, cancelled, unpaid and returned lines, and without returns."""
     engine.execute(
         """
@@ -186,35 +187,11 @@ def _apply_rules(engine: duckdb.DuckDBPyConnection) -> None:
           AND NOT (r.kind = 'purchase' AND coalesce(r.status, '') IN ({unpaid}))
         """
     )
-    engine.execute(
-        """
-        CREATE TABLE returned_lines AS
-        WITH taken AS (
-          SELECT order_id, item_id, sum(coalesce(quantity, 1e9)) AS quantity FROM counted
-          WHERE kind = 'return' AND order_id IS NOT NULL GROUP BY ALL),
-        sold AS (
-          SELECT order_id, item_id, sum(coalesce(quantity, 1)) AS quantity FROM counted
-          WHERE kind = 'purchase' AND order_id IN (SELECT order_id FROM taken) GROUP BY ALL)
-        SELECT order_id, item_id FROM sold JOIN taken USING (order_id, item_id) WHERE taken.quantity >= sold.quantity
-        """
-    )
-    engine.execute(
-        """
-        CREATE TABLE returned_latest AS
-        SELECT arg_max(p.event_id, (p.at, p.event_id)) AS event_id
-        FROM counted r JOIN counted p
-          ON p.kind = 'purchase' AND p.subject = r.subject AND p.item_id = r.item_id AND p.at <= r.at
-        WHERE r.kind = 'return' AND r.order_id IS NULL GROUP BY r.event_id
-        """
-    )
+    find_returned(engine, links)
     engine.execute(
         """
         CREATE VIEW kept AS
-        SELECT * FROM counted c
-        WHERE kind <> 'return'
-          AND NOT (kind = 'purchase' AND EXISTS (
-            SELECT 1 FROM returned_lines t WHERE t.order_id = c.order_id AND t.item_id = c.item_id))
-          AND event_id NOT IN (SELECT event_id FROM returned_latest)
+        SELECT * FROM counted WHERE kind <> 'return' AND event_id NOT IN (SELECT event_id FROM returned)
         """
     )
 
@@ -249,7 +226,7 @@ def _number(
         f"""
         CREATE TABLE rows AS
         SELECT u.row AS subject_row, i.row AS item_row, coalesce(s.row, {len(stores)})::INTEGER AS store_row,
-          (at // {MICROS_PER_MINUTE})::INTEGER AS minute, k.row::UTINYINT AS kind, c.row::UTINYINT AS channel,
+          (e.at // {MICROS_PER_MINUTE})::INTEGER AS minute, k.row::UTINYINT AS kind, c.row::UTINYINT AS channel,
           e.order_id
         FROM kept e JOIN item_rows i ON i.id = e.item_id JOIN channel_rows c ON c.id = e.channel
           JOIN kind_rows k ON k.id = e.kind
@@ -357,6 +334,11 @@ def _facts(
         available_from=np.where(stated < NEVER, stated, start).astype(np.int32),
         product_row=_product_rows(items, packs),
     )
+
+
+def _renamed(packs: list[tuple[str, str]], replaced: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return pairs of packs under the codes that are in use now."""
+    return [(replaced.get(one, one), replaced.get(other, other)) for one, other in packs]
 
 
 def _product_rows(items: IdIndex, packs: list[tuple[str, str]]) -> npt.NDArray[np.int32]:
