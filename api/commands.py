@@ -34,6 +34,16 @@ def _one_thread_per_worker() -> None:
         os.environ.setdefault(name, "1")
 
 
+def _empty_metrics_folder(settings: ServiceSettings) -> None:
+    """Make the folder that the workers' figures meet in, and empty it. Before prometheus_client."""
+    from api.settings import METRICS_FOLDER_VARIABLE
+
+    settings.metrics_folder.mkdir(parents=True, exist_ok=True)
+    for stale in settings.metrics_folder.glob("*.db"):
+        stale.unlink()
+    os.environ[METRICS_FOLDER_VARIABLE] = str(settings.metrics_folder)
+
+
 @click.command()
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on.")
@@ -51,9 +61,7 @@ def serve(host: str | None, port: int | None, workers: int | None, threads: int 
         stop_seconds = settings.graceful_seconds + 5.0
         sys.exit(supervise(["serve"], ["worker"], {**os.environ, **given}, stop_seconds))
     _one_thread_per_worker()
-    from api.metrics import prepare_folder
-
-    prepare_folder(settings.home / "metrics" / str(settings.port))
+    _empty_metrics_folder(settings)
     from api.logs import configure_logging
     from api.wsgi import run
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Read by prometheus_client when it is imported: set it, by `prepare_folder`, before."""
+from api.settings import METRICS_FOLDER_VARIABLE
+
 LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -47,19 +46,11 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return all figures in the text format of Prometheus, over all workers where there are several."""
-        if FOLDER_VARIABLE not in os.environ:
+        if METRICS_FOLDER_VARIABLE not in os.environ:
             return generate_latest(self.registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make the folder that the workers' figures meet in, and empty it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("*.db"):
-        stale.unlink()
-    os.environ[FOLDER_VARIABLE] = str(folder)
 
 
 def forget_process(pid: int) -> None:

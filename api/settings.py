@@ -8,6 +8,9 @@ from pathlib import Path
 
 from recommender.settings import CoreSettings, setting
 
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which the web workers' figures meet; prometheus_client reads it when it is imported."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings(CoreSettings):
@@ -84,6 +87,11 @@ class ServiceSettings(CoreSettings):
     def spool_folder(self) -> Path:
         """The folder of the exposure spool, with the default filled in."""
         return Path(self.spool).expanduser() if self.spool else self.home / "spool"
+
+    @property
+    def metrics_folder(self) -> Path:
+        """The folder in which the figures of the web workers on one port meet."""
+        return self.home / "metrics" / str(self.port)
 
     @property
     def worker_count(self) -> int:
