@@ -7,12 +7,11 @@ import os
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from recommender.registry import BundleEntry, Registry
 from recommender.settings import CoreSettings, read_settings
-from training.printing import as_json, figure, print_json, show_report
+from training.printing import as_json, figure, print_json, show_report, wide_console
 from training.report import Document, compare_reports
 
 
@@ -42,7 +41,7 @@ def list_bundles(as_json: bool) -> None:
             f"{size / 2**20:.1f}",
             entry.problem or "",
         )
-    Console().print(table if entries else "No bundles yet: `memberwise train` makes one.")
+    wide_console().print(table if entries else "No bundles yet: `memberwise train` makes one.")
 
 
 @bundles.command("show")
@@ -77,7 +76,7 @@ def compare_bundles(first: str, second: str, as_json: bool) -> None:
         both = line.first is not None and line.second is not None
         difference = f"{(line.second or 0) - (line.first or 0):+.4f}" if both else "–"
         table.add_row(line.subset, line.measure, figure(line.first), figure(line.second), difference)
-    Console().print(table)
+    wide_console().print(table)
     if not same:
         click.echo("The two were tested on different windows or members: the differences are not comparable.")
 

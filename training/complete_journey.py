@@ -37,6 +37,8 @@ RESTRICTED_CATEGORIES = {
     "medicine": ("ANALGESICS", "COLD AND FLU", "PHARMACY", "SMOKING CESSATIONS"),
     "sensitive": ("FAMILY PLANNING",),
 }
+LOOSE_DEPARTMENTS = ("PRODUCE", "MEAT", "SEAFOOD", "DELI", "FLORAL")
+"""Where the pack size is that of the case in the back room."""
 PROMOTION_STORES = 10
 PROMOTION_WEEKS = 4
 """The package lists 21 million promotions; the busiest stores and last weeks keep the demo quick."""
@@ -102,7 +104,7 @@ TABLES = (
         "items",
         """
         select cast(product_id as varchar) as item_id,
-            {title} || coalesce(', ' || package_size, '') as title,
+            {title} || case when department in ({loose}) then '' else coalesce(', ' || package_size, '') end as title,
             concat_ws(' > ', department, product_category, product_type) as category,
             case brand when 'Private' then 'Private label' else 'Maker ' || manufacturer_id end as brand,
             price_cents, package_size as pack_content, {restricted_class} as restricted_class
@@ -319,6 +321,7 @@ def _parts(data: Path) -> dict[str, str]:
     week = "date '2017-01-02' + cast(7 * (week - 2) as integer)"
     return {
         "data": str(data).replace("'", "''"),
+        "loose": ", ".join(_text(name) for name in LOOSE_DEPARTMENTS),
         "title": _TITLE.format("coalesce(product_type, product_category, department)"),
         "unit_price": "100 * (sales_value + retail_disc + coupon_match_disc) / quantity",
         "restricted_class": f"case when department = 'SPIRITS' then 'alcohol' {cases} end",

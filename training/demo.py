@@ -25,7 +25,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from recommender.bundle import Bundle
@@ -36,7 +35,11 @@ from recommender.storage.keys import create_key, list_keys, revoke_key
 from recommender.storage.loads import list_loads
 from recommender.storage.statements import last_sequence
 from training import complete_journey
+from training.ingest import IngestOptions, ingest, open_stores
+from training.ingest_settings import IngestSettings
+from training.loading.report import print_report
 from training.place import Place, open_place
+from training.printing import show_report, wide_console
 from training.progress import Progress
 
 KEY_NAME = "demo"
@@ -82,7 +85,7 @@ def run_demo(environ: Mapping[str, str], progress: Progress) -> None:
     with open_place(read_settings(CoreSettings, environ)) as place:
         _refuse_other_data(place, folder)
         make_tables(folder, made, progress)
-        load_tables(place, folder, made)
+        load_tables(place, read_settings(IngestSettings, environ), folder, made, progress)
         bundle = train_if_changed(place, progress)
         token = fresh_key(place)
     with serving(environ, folder / "service.log") as service:
@@ -116,21 +119,20 @@ def make_tables(folder: Path, made: Made, progress: Progress) -> None:
     _note(folder / "tables.json", made)
 
 
-def load_tables(place: Place, folder: Path, made: Made) -> None:
+def load_tables(place: Place, settings: IngestSettings, folder: Path, made: Made, progress: Progress) -> None:
     """Ingest the tables as a user would, unless these were loaded before."""
     with place.database.read() as connection:
         loaded = bool(list_loads(connection))
     if loaded and _noted(folder / "loaded.json") == asdict(made):
         return
-    from training.commands import ingest
-
-    ingest.main([str(folder / "tables")], prog_name="memberwise ingest", standalone_mode=False)
+    stores = open_stores(settings, place.database)
+    report = ingest([folder / "tables"], settings, stores, IngestOptions(), progress, datetime.now(UTC))
+    print_report(report, wide_console())
     _note(folder / "loaded.json", made)
 
 
 def train_if_changed(place: Place, progress: Progress) -> Bundle:
     """Train and promote, unless the promoted bundle includes every event there is; return the promoted bundle."""
-    from training.printing import show_report
     from training.settings import TrainingSettings
     from training.train import train
 
@@ -141,7 +143,7 @@ def train_if_changed(place: Place, progress: Progress) -> Bundle:
         trained = train(place, TrainingSettings(), None, True, datetime.now(UTC), progress)
         show_report(trained.report)
     bundle = place.registry.open()
-    Console().print(f"Bundle {bundle.bundle_id}; its report with plots: {bundle.path / 'report.html'}")
+    wide_console().print(f"Bundle {bundle.bundle_id}; its report with plots: {bundle.path / 'report.html'}")
     return bundle
 
 
@@ -213,7 +215,7 @@ def _show_answer(service: Service, member_id: str, token: str) -> None:
         why = item["reasons"][0]["text"] if item["reasons"] else ""
         shown = "" if price is None else f"{price / 100:.2f}"
         table.add_row(str(item["position"]), item["item_id"], item.get("title") or "", shown, why)
-    console = Console()
+    console = wide_console()
     console.print()
     console.print(table)
     console.print(f"\nAddress  {service.url}   (documents: {service.url}/docs)", highlight=False)
@@ -223,7 +225,7 @@ def _show_answer(service: Service, member_id: str, token: str) -> None:
 
 
 def _serve_on(service: Service) -> None:
-    Console().print(f"Serving until Ctrl-C; the log is {service.log}.")
+    wide_console().print(f"Serving until Ctrl-C; the log is {service.log}.")
     try:
         service.process.wait()
     except KeyboardInterrupt:

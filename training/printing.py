@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import click
 from rich.console import Console
@@ -13,16 +14,23 @@ from training.report import Document, find_measure
 SUBSETS = ("all", "repeat", "novel", "never_seen")
 METHODS = ("memberwise", "personal_decayed", "personal", "popularity")
 
+FILE_WIDTH = 120
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and no progress.")
+
+
+def wide_console() -> Console:
+    """Return a console for standard output; where that is a file, lines are long enough for tables."""
+    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
 
 
 def show_report(report: Document) -> None:
     """Print the main figures of a report."""
-    console = Console()
+    console = wide_console()
     split = report["split"]
     console.print(f"{report['title']}: {split['reason'] if split else 'events after the bundle was trained'}.")
     evaluation = report["evaluations"][-1]
-    table = Table("items", "", "NDCG@10 [95 % interval]", "Recall@10 [95 % interval]", "members", box=None)
+    table = Table("items", "", "NDCG@10 [95 %]", "Recall@10 [95 %]", "members", box=None)
     for subset in SUBSETS:
         for method in METHODS:
             ndcg = find_measure(evaluation, method, subset, "ndcg@10")
@@ -31,9 +39,9 @@ def show_report(report: Document) -> None:
                 first = subset if method == METHODS[0] else ""
                 table.add_row(first, method, _interval(ndcg), _interval(recall), f"{ndcg['members']:,}")
     console.print(table)
-    for gap in report["gaps"][:5]:
-        place = f"{gap['source']} {gap['store_id']}".strip()
-        console.print(f"Missing or thin days: {place}, {gap['first']} to {gap['last']}.")
+    if report["gaps"]:
+        places = len({(gap["source"], gap["store_id"]) for gap in report["gaps"]})
+        console.print(f"The ledger has missing or thin days in {places:,} stores: see the report.")
 
 
 def print_json(document: object) -> None:
