@@ -25,10 +25,10 @@ import numpy.typing as npt
 from recommender.errors import BundleError
 from recommender.history import Histories
 from recommender.ids import IdIndex
-from recommender.retrievers.base import Json
 
 if TYPE_CHECKING:
     from recommender.pipeline import Recommender
+    from recommender.retrievers.base import Json
 
 Array = npt.NDArray[np.generic]
 

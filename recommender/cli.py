@@ -20,14 +20,14 @@ class CommandPlace:
 
 
 COMMANDS: dict[str, CommandPlace] = {
-    "demo": CommandPlace("training.commands:demo", "Learn from real shop data and serve it, in one go."),
-    "ingest": CommandPlace("training.commands:ingest", "Load exports of members, items, stock and events."),
-    "profile": CommandPlace("training.commands:profile", "Look at a raw export and draft its mapping."),
-    "members": CommandPlace("training.commands:members", "Find members who are not ordinary customers."),
-    "train": CommandPlace("training.commands:train", "Learn from the history and write a bundle."),
-    "evaluate": CommandPlace("training.commands:evaluate", "Replay a later time window against a bundle."),
-    "bundles": CommandPlace("training.commands:bundles", "List, compare, promote and remove bundles."),
-    "recommend": CommandPlace("training.commands:recommend", "Write recommendations of many members to a file."),
+    "demo": CommandPlace("training.model_commands:demo", "Learn from real shop data and serve it, in one go."),
+    "ingest": CommandPlace("training.ingest_commands:ingest", "Load exports of members, items, stock and events."),
+    "profile": CommandPlace("training.ingest_commands:profile", "Look at a raw export and draft its mapping."),
+    "members": CommandPlace("training.ingest_commands:members", "Find members who are not ordinary customers."),
+    "train": CommandPlace("training.model_commands:train", "Learn from the history and write a bundle."),
+    "evaluate": CommandPlace("training.model_commands:evaluate", "Replay a later time window against a bundle."),
+    "bundles": CommandPlace("training.bundle_commands:bundles", "List, compare, promote and remove bundles."),
+    "recommend": CommandPlace("training.model_commands:recommend", "Write recommendations of many members to a file."),
     "serve": CommandPlace("api.commands:serve", "Answer HTTP requests."),
     "worker": CommandPlace("api.commands:worker", "Do the background work of the service."),
     "keys": CommandPlace("api.commands:keys", "Create, list and revoke API keys."),
