@@ -55,6 +55,13 @@ class Pool:
         return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
 
 
+    def part(self, start: int, stop: int) -> Pool:
+        """Return the pool of the queries from `start` to before `stop`."""
+        first, last = int(self.indptr[start]), int(self.indptr[stop])
+        bounds = self.indptr[start : stop + 1] - first
+        return Pool(bounds, self.row[first:last], self.scores[first:last], self.retrievers)
+
+
 @dataclass(frozen=True, slots=True)
 class Slate:
     """The ordered items served in one placement.

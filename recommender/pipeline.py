@@ -108,10 +108,10 @@ class Recommender:
     def _search_deeper(self, query: Query, subject: BoolVector | None, slate: Slate) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
         allowed = all_masks(query)
-        n_items = len(self.items)
-        inside = both(subject, None if allowed is None else allowed[:n_items])
-        found = self._find([query], [inside])
-        again = self._slate(query, found, 0)
+        again = slate
+        if allowed is not None:
+            found = self._find([query], [both(subject, allowed[: len(self.items)])])
+            again = self._slate(query, found, 0)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
         if len(filler) == 0:

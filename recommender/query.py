@@ -13,6 +13,7 @@ from recommender.history import Histories, stack
 from recommender.interactions import Pairs, Weights, summarize
 
 BoolVector = npt.NDArray[np.bool_]
+IntVector = npt.NDArray[np.int64]
 MinuteVector = npt.NDArray[np.int32]
 RowVector = npt.NDArray[np.int32]
 
@@ -59,10 +60,11 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What retrievers see of a batch of queries.
+    """What retrievers see of a batch of queries; queries about the same history share it, so it is scored once.
 
-    histories: one segment per query, entries before the query's `as_of` only.
-    as_of: int32, (n,), minutes since 1970-01-01 UTC.
+    histories: one segment per distinct history, entries before its `as_of` only.
+    as_of: int32, (n_histories,), minutes since 1970-01-01 UTC.
+    history_of: int64, (n,), the history of each query.
     store_row: int32, (n,); where has_store is False the value is 0 and means nothing.
     has_store: bool, (n,).
     allowed: per query, bool, (n_items,), the items it may hold; None = all.
@@ -70,27 +72,52 @@ class Batch:
 
     histories: Histories
     as_of: MinuteVector
+    history_of: IntVector
     store_row: RowVector
     has_store: BoolVector
     allowed: tuple[BoolVector | None, ...]
     _pairs: dict[Weights, Pairs] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self.history_of)
+
     def pairs(self, weights: Weights) -> Pairs:
-        """Return the member-item pairs under these weights; computed once per batch."""
+        """Return the pairs of each history under these weights; computed once per batch."""
         if weights not in self._pairs:
             self._pairs[weights] = summarize(self.histories, self.as_of, weights)
         return self._pairs[weights]
 
-    def __len__(self) -> int:
-        return len(self.as_of)
+    def spread(self, indptr: IntVector) -> tuple[IntVector, IntVector]:
+        """Hand what belongs to histories out to the queries.
+
+        Args:
+            indptr: int64, (n_histories + 1,), bounds of each history's entries.
+        Returns: query, int64, rising; and the entry each query gets, int64; aligned.
+        """
+        starts = indptr[:-1][self.history_of]
+        sizes = indptr[1:][self.history_of] - starts
+        query = np.repeat(np.arange(len(self)), sizes)
+        ends = np.cumsum(sizes)
+        return query, np.arange(len(query)) + np.repeat(starts - (ends - sizes), sizes)
 
 
 def batch_of(queries: Sequence[Query], allowed: Sequence[BoolVector | None]) -> Batch:
     """Lay queries side by side; members who opted out enter without their history."""
-    histories = stack([query.history if query.personal else Histories.empty(1) for query in queries])
+    nothing = Histories.empty(1)
+    numbers: dict[tuple[int, int], int] = {}
+    distinct: list[tuple[Histories, int]] = []
+    history_of = []
+    for query in queries:
+        history = query.history if query.personal else nothing
+        key = (id(history), query.as_of)
+        if key not in numbers:
+            numbers[key] = len(distinct)
+            distinct.append((history, query.as_of))
+        history_of.append(numbers[key])
     return Batch(
-        histories=histories,
-        as_of=np.array([query.as_of for query in queries], np.int32),
+        histories=stack([history for history, _ in distinct]),
+        as_of=np.array([as_of for _, as_of in distinct], np.int32),
+        history_of=np.array(history_of, np.int64),
         store_row=np.array([query.store_row or 0 for query in queries], np.int32),
         has_store=np.array([query.store_row is not None for query in queries], bool),
         allowed=tuple(allowed),

@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from recommender.candidates import Pool
 from recommender.pipeline import Found, Recommender
 from recommender.query import Scenario
-from recommender.ranking import Ranker
+from recommender.ranking import Ranked, Ranker
 from training.panel import Panel
 
 
 @dataclass(frozen=True, slots=True)
 class PanelPools:
-    """Ranked candidates of everyone of a panel; one Found per chunk of people, in their order."""
+    """Ranked candidates of everyone of a panel.
+
+    scenarios: the placements asked for.  found: one per chunk of people, in their order: the chunk's queries of
+    the first scenario, then of the next.
+    """
 
     panel: Panel
-    found: Mapping[Scenario, tuple[Found, ...]]
+    scenarios: tuple[Scenario, ...]
+    found: tuple[Found, ...]
 
     def ranked_by(self, ranker: Ranker) -> PanelPools:
         """Return the same candidates in another ranker's order."""
-        return PanelPools(
-            self.panel,
-            {
-                scenario: tuple(
-                    replace(part, ranked=ranker.rank(part.pool, part.batch, [scenario] * len(part.batch)))
-                    for part in parts
-                )
-                for scenario, parts in self.found.items()
-            },
-        )
+        parts = [
+            replace(part, ranked=ranker.rank(part.pool, part.batch, self._asked(len(part.batch))))
+            for part in self.found
+        ]
+        return replace(self, found=tuple(parts))
+
+    def of(self, scenario: Scenario) -> Iterator[tuple[Pool, Ranked]]:
+        """Yield one scenario's candidates and their worth, chunk by chunk."""
+        number = self.scenarios.index(scenario)
+        for part in self.found:
+            people = len(part.batch) // len(self.scenarios)
+            start, stop = number * people, (number + 1) * people
+            entries = slice(int(part.pool.indptr[start]), int(part.pool.indptr[stop]))
+            ranked = Ranked(part.ranked.score[entries], part.ranked.source[entries])
+            yield part.pool.part(start, stop), ranked
+
+    def _asked(self, n_queries: int) -> list[Scenario]:
+        """Return the scenario of each query of a chunk."""
+        return [scenario for scenario in self.scenarios for _ in range(n_queries // len(self.scenarios))]
 
 
 def retrieve_pools(
     recommender: Recommender,
     panel: Panel,
-    scenarios: Iterable[Scenario],
+    scenarios: Sequence[Scenario],
     count: int,
-    step: Callable[[int], None] = lambda members: None,
+    step: Callable[[int], None] = lambda lists: None,
 ) -> PanelPools:
     """Retrieve for everyone of a panel.
 
@@ -46,13 +61,10 @@ def retrieve_pools(
         panel: whom to ask for.
         scenarios: the placements.
         count: length of the lists asked for.
-        step: called with the number of members just asked, per scenario.
+        step: called with the number of lists just found.
     """
-    found = {}
-    for scenario in scenarios:
-        parts = []
-        for queries in panel.queries(scenario, count):
-            parts.append(recommender.find(queries))
-            step(len(queries))
-        found[scenario] = tuple(parts)
-    return PanelPools(panel, found)
+    parts = []
+    for queries in panel.queries(dict.fromkeys(scenarios, count)):
+        parts.append(recommender.find(queries))
+        step(len(queries))
+    return PanelPools(panel, tuple(scenarios), tuple(parts))

@@ -102,8 +102,8 @@ class NeighborSettings:
         default=150,
         metadata=setting("The heaviest items of a history that count for neighbours.", unit="items", minimum=1),
     )
-    dimensions: int = field(default=128, metadata=setting("Dimensions in which members are compared.", minimum=1))
-    pool_size: int = field(default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
+    dimensions: int = field(default=64, metadata=setting("Dimensions in which members are compared.", minimum=1))
+    pool_size: int = field(default=5_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
     n_peers: int = field(default=100, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
     sharpness: float = field(default=3.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
 
@@ -131,7 +131,7 @@ class EvaluationSettings:
         metadata=setting("Members in the test, drawn by the seed; 0: all.", unit="members", minimum=0),
     )
     tuning_members: int = field(
-        default=1000,
+        default=800,
         metadata=setting("Members on whom the blend is tuned and the gate judges; 0: all.", unit="members", minimum=0),
     )
     bootstrap_rounds: int = field(

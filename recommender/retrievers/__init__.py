@@ -6,6 +6,7 @@ from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.base import Retriever
 from recommender.retrievers.browsed import BrowsedRetriever
 from recommender.retrievers.factors import FactorRetriever
+from recommender.retrievers.frequency import FrequencyRetriever
 from recommender.retrievers.neighbors import ItemNeighborRetriever
 from recommender.retrievers.peers import PeerRetriever
 from recommender.retrievers.popularity import (
@@ -17,6 +18,7 @@ from recommender.retrievers.repeat import RepeatRetriever
 
 _ALL: tuple[type[Retriever], ...] = (
     RepeatRetriever,
+    FrequencyRetriever,
     BrowsedRetriever,
     FactorRetriever,
     ItemNeighborRetriever,

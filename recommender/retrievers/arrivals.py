@@ -39,9 +39,11 @@ class ArrivalRetriever:
         pairs = batch.pairs(self.weights)
         weight = pairs.purchased + np.float32(self.browse_weight) * pairs.browsed
         n_new = len(self.arrival_row)
-        score = np.repeat(self.arrival_score[None, :], len(batch), axis=0)
+        n_histories = len(batch.histories)
+        score = np.repeat(self.arrival_score[None, :], n_histories, axis=0)
         for content in (self.category_row, self.brand_row):
-            score += self._taste(content, pairs.query, pairs.item_row, weight, len(batch))
+            score += self._taste(content, pairs.query, pairs.item_row, weight, n_histories)
+        score = score[batch.history_of]
         query = np.repeat(np.arange(len(batch)), n_new)
         row = np.tile(self.arrival_row, len(batch))
         kept = only_allowed(query, row, batch.allowed)
@@ -50,15 +52,15 @@ class ArrivalRetriever:
     def _taste(
         self,
         content: RowVector,
-        query: npt.NDArray[np.int64],
+        history: npt.NDArray[np.int64],
         item_row: RowVector,
         weight: FloatVector,
-        n_queries: int,
+        n_histories: int,
     ) -> npt.NDArray[np.float32]:
-        """Return the member's share of each arrival's category (or brand), float32, (n_queries, n_arrivals)."""
+        """Return the member's share of each arrival's category (or brand), float32, (n_histories, n_arrivals)."""
         n_values = int(content.max(initial=0)) + 1
-        cells = query * n_values + content[item_row]
-        share = np.bincount(cells, weight, n_queries * n_values).reshape(n_queries, n_values)
+        cells = history * n_values + content[item_row]
+        share = np.bincount(cells, weight, n_histories * n_values).reshape(n_histories, n_values)
         share[:, 0] = 0
         total = np.maximum(share.sum(axis=1, keepdims=True), 1e-9)
         return np.asarray((share / total)[:, content[self.arrival_row]], np.float32)

@@ -21,9 +21,10 @@ class BrowsedRetriever:
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return browsed items, strongest interest first."""
         pairs = batch.pairs(self.weights)
-        query = pairs.query
-        kept = (pairs.browsed > 0) & only_allowed(query, pairs.item_row, batch.allowed)
-        return keep_best(query[kept], pairs.item_row[kept], pairs.browsed[kept], len(batch), count)
+        query, at = batch.spread(pairs.indptr)
+        row, score = pairs.item_row[at], pairs.browsed[at]
+        kept = (score > 0) & only_allowed(query, row, batch.allowed)
+        return keep_best(query[kept], row[kept], score[kept], len(batch), count)
 
     def state(self) -> State:
         """Return the fitted state."""

@@ -48,20 +48,22 @@ class FactorRetriever:
         weight = pairs.purchased + np.float32(self.browse_weight) * pairs.browsed
         place = self.position[pairs.item_row]
         usable = (place < len(self.item_row)) & (weight > 0)
-        query, place, weight = pairs.query[usable], place[usable], weight[usable]
-        asked, starts = np.unique(query, return_index=True)
-        if len(asked) == 0:
+        history, place, weight = pairs.query[usable], place[usable], weight[usable]
+        known, starts = np.unique(history, return_index=True)
+        if len(known) == 0:
             return Candidates(np.zeros(len(batch) + 1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32))
-        stops = np.append(starts[1:], len(query))
+        stops = np.append(starts[1:], len(history))
         members = np.stack([self._member(place[i:j], weight[i:j]) for i, j in zip(starts, stops, strict=True)])
-        found = [
-            self._best(member, scores, batch.allowed[number], count)
-            for member, scores, number in zip(members, self._all_scores(members), asked, strict=True)
-        ]
-        sizes = [len(row) for row, _ in found]
-        row = np.concatenate([row for row, _ in found])
-        score = np.concatenate([score for _, score in found])
-        return keep_best(np.repeat(asked, sizes), row, score, len(batch), count)
+        found: list[tuple[int, RowVector, FloatVector]] = []
+        for number, member, scores in zip(known, members, self._all_scores(members), strict=True):
+            for query in np.flatnonzero(batch.history_of == number):
+                row, score = self._best(member, scores, batch.allowed[query], count)
+                found.append((int(query), row, score))
+        sizes = [len(row) for _, row, _ in found]
+        query_of = np.repeat([query for query, _, _ in found], sizes)
+        row = np.concatenate([row for _, row, _ in found])
+        score = np.concatenate([score for _, _, score in found])
+        return keep_best(query_of, row, score, len(batch), count)
 
     def _member(self, place: RowVector, weight: FloatVector) -> FloatVector:
         confidence = np.float32(self.alpha) * weight

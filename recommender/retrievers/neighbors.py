@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -33,7 +32,7 @@ class ItemNeighborRetriever:
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return the items nearest to the whole history."""
         history = matrix_of(batch.pairs(self.weights), self.similarity.shape[0], self.browse_weight)
-        return best_of(heaviest(history, self.history_items) @ self.similarity, batch.allowed, count)
+        return best_of(heaviest(history, self.history_items) @ self.similarity, batch, count)
 
     def state(self) -> State:
         """Return the fitted state."""
@@ -54,20 +53,19 @@ class ItemNeighborRetriever:
         )
 
 
-def best_of(scores: sp.csr_matrix, allowed: Sequence[npt.NDArray[np.bool_] | None], count: int) -> Candidates:
-    """Return the best allowed columns of each row of a sparse matrix of scores; zeros and below do not count.
+def best_of(scores: sp.csr_matrix, batch: Batch, count: int) -> Candidates:
+    """Return for each query the best allowed items of its history's scores; zeros and below do not count.
 
     Args:
-        scores: float CSR, (n_queries, n_items).
-        allowed: per query, bool, (n_items,), or None for all.
+        scores: float CSR, (n_histories, n_items).
+        batch: the queries.
         count: most candidates per query; > 0.
     """
     rows, values, sizes = [], [], []
     bounds = scores.indptr
-    for i in range(scores.shape[0]):
-        part = slice(int(bounds[i]), int(bounds[i + 1]))
+    for number, mask in zip(batch.history_of, batch.allowed, strict=True):
+        part = slice(int(bounds[number]), int(bounds[number + 1]))
         row, score = scores.indices[part], scores.data[part].astype(np.float32, copy=False)
-        mask = allowed[i]
         if mask is not None:
             kept = mask[row]
             row, score = row[kept], score[kept]

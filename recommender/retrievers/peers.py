@@ -46,7 +46,7 @@ class PeerRetriever:
         """Return what the nearest members buy."""
         history = matrix_of(batch.pairs(self.weights), self.projection.shape[0], self.browse_weight)
         history = heaviest(history, self.history_items)
-        return best_of(self._votes(project(history, self.projection)) @ self.purchases, batch.allowed, count)
+        return best_of(self._votes(project(history, self.projection)) @ self.purchases, batch, count)
 
     def _votes(self, members: FloatMatrix) -> sp.csr_matrix:
         """Return the weight of each pool member for each query as CSR, (n_queries, n_pool)."""

@@ -41,12 +41,13 @@ class RepeatRetriever:
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return bought items, likeliest to be bought again first."""
         pairs = batch.pairs(self.weights)
-        query = pairs.query
         rhythm = share_rhythm(pairs, self.product_row)
         ratio = due_ratio(rhythm, batch.as_of, self.item_interval_days, self.prior_gaps)
         score = pairs.purchased * self.due_lift[np.searchsorted(self.due_edges, ratio)]
-        kept = (score > 0) & only_allowed(query, pairs.item_row, batch.allowed)
-        return keep_best(query[kept], pairs.item_row[kept], score[kept], len(batch), count)
+        query, at = batch.spread(pairs.indptr)
+        row, score = pairs.item_row[at], score[at]
+        kept = (score > 0) & only_allowed(query, row, batch.allowed)
+        return keep_best(query[kept], row[kept], score[kept], len(batch), count)
 
     def state(self) -> State:
         """Return the fitted state."""

@@ -25,9 +25,11 @@ TUNED: dict[Scenario, Subset] = {
 }
 """Scenarios whose weights are tuned, and the purchases that judge them."""
 
-GRID = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
-ROUNDS = 3
+GRID = (0.0, 0.03, 0.07, 0.15, 0.3, 0.5, 0.8, 1.3)
+ROUNDS = 2
 CUT = 10
+LEAST = {"popularity": 1e-5}
+"""Weights that remain: enough to order what nothing else speaks for, such as the slates of strangers."""
 
 
 def fit_blend(pools: PanelPools, progress: Callable[[str], None] = lambda name: None) -> Blend:
@@ -42,16 +44,16 @@ def fit_blend(pools: PanelPools, progress: Callable[[str], None] = lambda name: 
     for scenario, subset in TUNED.items():
         truth = pools.panel.truth.of(subset)
         if len(truth.row):
-            found = [part.pool for part in pools.found[scenario]]
+            found = [pool for pool, _ in pools.of(scenario)]
             weights[scenario] = tune(found, truth, START_WEIGHTS[scenario])
         progress(scenario)
     return Blend(weights)
 
 
 def tune(pools: Sequence[Pool], truth: Ragged, start: Mapping[str, float]) -> dict[str, float]:
-    """Climb from start weights, one retriever at a time, to the highest mean NDCG at CUT.
+    """Climb to the highest mean NDCG at CUT, one weight at a time, from a start and from the best retriever alone.
 
-    Also tries each retriever alone, so that the blend is never below the best of them on this window.
+    So the blend is never below the best retriever on this window.
 
     Args:
         pools: candidates of one scenario, over all people in order.
@@ -62,20 +64,24 @@ def tune(pools: Sequence[Pool], truth: Ragged, start: Mapping[str, float]) -> di
     table = _Table.of(pools, truth)
     single = max(np.eye(len(table.names), dtype=np.float32), key=table.ndcg)
     given = np.array([start.get(name, 0.0) for name in table.names], np.float32)
-    # A start far below the best single retriever is on the wrong hill.
-    reached = _climb(table, given if table.ndcg(given) >= 0.8 * table.ndcg(single) else single)
-    best = max((reached, single), key=table.ndcg)
-    best = best / max(float(best.max()), 1e-12)
-    return {name: round(float(weight), 6) for name, weight in zip(table.names, best, strict=True)}
+    best = max((single, *(_scaled(_climb(table, begin)) for begin in (given, single))), key=table.ndcg)
+    return {
+        name: max(round(float(weight), 6), LEAST.get(name, 0.0)) for name, weight in zip(table.names, best, strict=True)
+    }
+
+
+def _scaled(weights: FloatMatrix) -> FloatMatrix:
+    """Return the weights over the largest, in millionths, as they are kept."""
+    return np.round(weights / max(float(weights.max()), 1e-12), 6)
 
 
 def _climb(table: _Table, weights: FloatMatrix) -> FloatMatrix:
-    """Change one weight at a time to the best of GRID, until a round changes nothing."""
+    """Change one weight at a time to the best of GRID, until a round gains nothing; silent ones stay."""
     value = table.ndcg(weights)
     for _ in range(ROUNDS):
         before = value
-        for column in range(len(weights)):
-            rest = table.totals(weights) - table.parts[column] * weights[column]
+        for column in np.flatnonzero(table.parts.any(axis=(1, 2))):
+            rest = table.totals(np.where(np.arange(len(weights)) == column, np.float32(0), weights))
             for option in GRID:
                 reached = table.ndcg_of(rest + table.parts[column] * np.float32(option))
                 if reached > value + 1e-6:
@@ -90,7 +96,8 @@ def _climb(table: _Table, weights: FloatMatrix) -> FloatMatrix:
 class _Table:
     """Relative scores of all candidates, laid out so that a weighting is judged in a few array operations.
 
-    parts: float32, (n_retrievers, n_queries, width); absent candidates score below every other.
+    parts: float32, (n_retrievers, n_queries, width).
+    penalty: float64, (n_queries, width): puts places without a candidate last, and breaks ties.
     gain: float32, (n_queries, width), 1 where a candidate was bought.
     """
 
@@ -103,7 +110,8 @@ class _Table:
         sizes: npt.NDArray[np.int64],
     ) -> None:
         self.names, self.parts, self.gain = names, parts, gain
-        self.absent = np.where(present, np.float32(0), np.float32(-1e9))
+        # Far below any difference of scores, and so only a tie-breaker: the earlier column, which is the lower row.
+        self.penalty = np.where(present, 1e-12 * np.arange(present.shape[1]), 1e9)
         self.discount = (1 / np.log2(np.arange(2, CUT + 2))).astype(np.float32)
         self.ideal = np.cumsum(self.discount)[np.minimum(sizes, CUT) - 1]
 
@@ -140,11 +148,10 @@ class _Table:
         return self.ndcg_of(self.totals(weights))
 
     def ndcg_of(self, totals: FloatMatrix) -> float:
-        """Return the mean NDCG at CUT of given sums; ties fall to the earlier column, which is the lower row."""
-        total = totals + self.absent
-        best = np.argpartition(-total, CUT - 1, axis=1)[:, :CUT]
-        value = np.take_along_axis(total, best, axis=1)
-        order = np.lexsort((best, -value), axis=1)
+        """Return the mean NDCG at CUT of given sums; ties fall to the lower row."""
+        below = self.penalty - totals
+        best = np.argpartition(below, CUT - 1, axis=1)[:, :CUT]
+        order = np.argsort(np.take_along_axis(below, best, axis=1), axis=1)
         gain = np.take_along_axis(self.gain, np.take_along_axis(best, order, axis=1), axis=1)
         return float((gain @ self.discount / self.ideal).mean())
 

@@ -15,6 +15,7 @@ from recommender.ranking import Blend
 from recommender.retrievers.base import Retriever
 from recommender.retrievers.browsed import BrowsedRetriever
 from recommender.retrievers.factors import FactorRetriever
+from recommender.retrievers.frequency import FrequencyRetriever
 from training.dataset import Dataset, Snapshot, snapshot
 from training.fit.arrivals import fit_arrivals
 from training.fit.factors import fit_factors
@@ -28,6 +29,7 @@ Progress = Callable[[str], None]
 
 DEPTH = {
     "repeat": 300,
+    "frequency": 300,
     "browsed": 200,
     "factors": 150,
     "item_neighbors": 150,
@@ -87,6 +89,7 @@ def fit_recommender(
         progress(name)
 
     add(fit_repeat(data, recall, settings.repeat.horizon_days, settings.repeat.prior_gaps), "repeat")
+    add(FrequencyRetriever(recall), "frequency")
     add(BrowsedRetriever(recall), "browsed")
     for part, name in _fit_tastes(data, taste, settings, warm):
         add(part, name)
