@@ -42,12 +42,12 @@ KINDS = {
     ),
     "return": "return refund 退货 退款 退单 销售退货 退",
     "view": (
-        "view pv click browse pageview page_view detail item_view product_view 浏览 点击 查看 访问 "
+        "view pv click browse pageview detail viewdetail itemview viewitem productview viewproduct goodsview viewgoods 浏览 点击 查看 访问 "
         "曝光点击 商品浏览 浏览商品"
     ),
     "search": "search 搜索",
     "favorite": "favorite favourite fav collect wishlist 收藏",
-    "basket_add": "basket_add cart add_to_cart addtocart add_cart 加购 加入购物车 加购物车",
+    "basket_add": "basket_add cart add_to_cart add_cart 加购 加入购物车 加购物车",
     "basket_remove": "basket_remove remove_from_cart 移出购物车 删除购物车",
     "rating": "rating review comment 评价 评分 评论",
     "share": "share 分享 转发",
@@ -60,8 +60,13 @@ UNPAID = {
 }
 """Words for statuses that do not count."""
 
-_KIND_WORDS = {word: kind for kind, words in KINDS.items() for word in words.split()}
-_STATUS_WORDS = {word: status for status, words in UNPAID.items() for word in words.split()}
+
+def _word(value: str) -> str:
+    return re.sub(r"[\s_\-]", "", value).lower()
+
+
+_KIND_WORDS = {_word(word): kind for kind, words in KINDS.items() for word in words.split()}
+_STATUS_WORDS = {_word(word): status for status, words in UNPAID.items() for word in words.split()}
 
 
 def guess_time(values: Sequence[str]) -> dict[str, Any]:
@@ -89,13 +94,14 @@ def guess_money(header: str, values: Sequence[str]) -> str:
 
 
 def guess_kinds(values: Sequence[str]) -> dict[str, str]:
-    """Return event kinds by word; ??? where a word is not known."""
-    return {value: _KIND_WORDS.get(value.lower().strip(), "???") for value in dict.fromkeys(values)}
+    """Return event kinds by word, without the words that are not known."""
+    found = {value: _KIND_WORDS.get(_word(value)) for value in dict.fromkeys(values)}
+    return {value: kind for value, kind in found.items() if kind is not None}
 
 
 def guess_statuses(values: Sequence[str]) -> dict[str, str]:
     """Return the statuses that do not count by word, without the words that are no such status."""
-    found = {value: _STATUS_WORDS.get(value.lower().strip()) for value in dict.fromkeys(values)}
+    found = {value: _STATUS_WORDS.get(_word(value)) for value in dict.fromkeys(values)}
     return {value: status for value, status in found.items() if status is not None}
 
 

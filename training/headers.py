@@ -11,7 +11,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "occurred_at": (
             "交易时间 销售时间 下单时间 付款时间 支付时间 成交时间 事件时间 发生时间 访问时间 "
             "操作时间 行为时间 时间 时间戳 订单创建时间 创建时间 交易日期 销售日期 日期 occurredat "
-            "eventtime ordertime paidat paytime createdat timestamp time datetime date day "
+            "eventtime ordertime paidat paytime createdat timestamp ts time datetime date day "
             "invoicedate transactiondate"
         ),
         "kind": (
@@ -25,7 +25,10 @@ SYNONYMS: dict[str, dict[str, str]] = {
         ),
         "wechat_unionid": "unionid 微信unionid",
         "wechat_openid": "openid 微信openid 用户openid",
-        "phone": "手机号 手机 手机号码 电话 联系电话 会员手机号 买家手机号 phone mobile phonenumber tel",
+        "phone": (
+            "手机号 手机 手机号码 电话 联系电话 会员手机号 买家手机号 收货手机 收货手机号 收货人手机 "
+            "phone mobile phonenumber tel"
+        ),
         "email": "邮箱 电子邮箱 email mail emailaddress",
         "device": "设备id 设备号 deviceid",
         "item_id": (
@@ -137,6 +140,6 @@ def match_headers(headers: Sequence[str]) -> dict[str, dict[str, list[str]]]:
 
 
 def _matching(words: Sequence[str], headers: Sequence[str]) -> list[str]:
-    """Return the headers that are one of the words, in the order of the words."""
-    forms = {header: normal_form(header) for header in headers}
-    return [header for word in words for header in headers if forms[header] == word]
+    """Return the headers that are one of the words, in the order of the words; of "a.b", b alone may be."""
+    forms = {header: {normal_form(header), normal_form(header.rpartition(".")[2])} for header in headers}
+    return [header for word in words for header in headers if word in forms[header]]

@@ -62,7 +62,7 @@ def ingest(
     else:
         layout = options.mapping.layout
         files, ignored = tuple(describe_file(path, layout.format) for path in _inside(paths)), ()
-    run = Run(settings, stores, options, progress, now, after_step, set())
+    run = Run(settings, stores, options, progress, now, after_step, {})
     reports = tuple(load_file(run, file) for file in files)
     return IngestReport(reports, tuple(str(path) for path in ignored), options.dry_run)
 

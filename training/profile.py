@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -70,9 +71,8 @@ def _guess_layout(path: Path, format_: str) -> FileLayout:
     with open_binary(path) as file:
         head = file.read(1 << 16).decode(encoding, "replace").splitlines()[:_TITLE_LINES]
     delimiter = guess_delimiter("\n".join(head))
-    counts = [line.count(delimiter) for line in head]
-    usual = max(set(counts[1:] or counts), key=counts.count)
-    skip = next((at for at, count in enumerate(counts) if count >= max(usual, 1)), 0)
+    filled = [sum(bool(cell.strip()) for cell in row) for row in csv.reader(head, delimiter=delimiter)]
+    skip = filled.index(max(filled, default=0)) if filled else 0
     return FileLayout(format=format_, encoding=encoding, delimiter=delimiter, skip_lines=skip)
 
 
@@ -105,13 +105,15 @@ def _render(path: Path, format_: str, layout: FileLayout, time_zone: str | None,
         lines.append(f"delimiter = {_toml('tab' if layout.delimiter == chr(9) else layout.delimiter)}")
     if layout.skip_lines:
         lines.append(f"skip_lines = {layout.skip_lines}")
+    if any(value.startswith("'") for values in samples.values() for value in values):
+        lines.append('strip = "\'"')
     zone = "" if time_zone else "  # of times without an offset: check"
     lines.append(f"time_zone = {_toml(time_zone or _likely_zone(samples))}{zone}")
     used: set[str] = set()
     for table, columns in matched.items():
         rules = _draft_rules(table, columns, samples)
         lines += ["", "[[tables]]", f"name = {_toml(table)}", "", "[tables.columns]"]
-        lines += [f"{column} = {_toml(rule)}{_remark(rule)}" for column, rule in rules.items()]
+        lines += [f"{column} = {_toml(rule)}{_remark(column, rule, samples)}" for column, rule in rules.items()]
         used |= {header for rule in rules.values() for header in _headers(rule)}
     if not matched:
         lines += ["", f"# No canonical table was recognised. Tables: {', '.join(TABLES)}.", "# [[tables]]"]
@@ -146,7 +148,7 @@ def _draft_rule(table: str, column: str, headers: Sequence[str], samples: Sample
     if kind is ColumnKind.CENTS and guess_money(header, values) == "cents":
         return {"column": header, "money": "cents"}
     if column == "kind":
-        return {"column": header, "values": guess_kinds(values)}
+        return {"column": header, "values": guess_kinds(values) or {value: UNDECIDED for value in values[:20]}}
     if column == "status" and table == "events":
         statuses = guess_statuses(values)
         return {"column": header, "values": statuses, "keep_others": True} if statuses else header
@@ -177,7 +179,10 @@ def _headers(rule: Rule) -> list[str]:
     return [rule["column"]] if "column" in rule else list(rule.get("join", []))
 
 
-def _remark(rule: Rule) -> str:
+def _remark(column: str, rule: Rule, samples: Samples) -> str:
+    if column == "kind" and isinstance(rule, dict) and "values" in rule:
+        left = [value for value in samples[rule["column"]] if value not in rule["values"]]
+        return f"  # rows with other words are rejected: {', '.join(left[:20])}" if left else ""
     if isinstance(rule, dict) and "constant" in rule:
         return "  # assumed: check"
     if isinstance(rule, dict) and any("/%Y" in one for one in rule.get("formats", [])):

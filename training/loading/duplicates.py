@@ -138,7 +138,7 @@ def _judge(
     if not len(suspects.row):
         return
     _load_suspects(connection, parts, suspects)
-    first = "PARTITION BY s.event_id ORDER BY s.row_at"
+    first = "PARTITION BY s.event_id ORDER BY s.row_at, s.part"
     query = f"""
         SELECT part, position, row_at, event_id,
           CASE WHEN content_hash = coalesce(known_hash, first_hash) THEN 'duplicate' ELSE 'conflict' END

@@ -22,11 +22,11 @@ from training.loading.known import is_stale, read_known
 from training.loading.place import TableLoad
 from training.loading.problems import check_rows, report_problems
 from training.loading.rejects import CONFLICT, Reject
-from training.loading.staging import BATCH_ROWS, Part, stage_events
+from training.loading.staging import BATCH_ROWS, Part, Staged, stage_events
 from training.loading.summary import ledger_rows, summarise
 from training.sources.event_query import event_query
 from training.sources.highest import prepare_highest
-from training.sources.mapping import COMPUTED
+from training.sources.mapping import COMPUTED, TableRules
 from training.sources.selection import select
 
 _ACCEPTED = "an id of its own, or the same content"
@@ -54,14 +54,28 @@ class EventLoad:
     def prepare(self) -> None:
         """Stage the file's good events and leave out those that are known."""
         load = self._load
-        highest = prepare_highest(load.duck, load.source, load.rules, load.context)
-        selection = select(load.source, load.rules, load.context, load.run.now, highest)
-        query = event_query(selection, load.run.options.source_name)
         with load.run.stores.database.read() as connection:
             erased = erased_subjects(connection)
         before = load.rejects.total
-        with load.run.progress.stage(load.name, load.source.rows) as step:
-            staged = stage_events(
+        for rules in load.rules:
+            staged = self._stage(rules, erased)
+            check_rows(load.source, staged.read)
+            parts = staged.parts
+            if COMPUTED not in rules.rules:
+                parts = number_repeats(load.duck, parts, load.log, load.workspace)
+            self._parts += parts
+            read = self.counts.read + staged.read - staged.skipped
+            self.counts = replace(self.counts, read=read, skipped=self.counts.skipped + staged.skipped)
+        self.counts = replace(self.counts, rejected=load.rejects.total - before)
+        self.refresh()
+
+    def _stage(self, rules: TableRules, erased: frozenset[str]) -> Staged:
+        load = self._load
+        highest = prepare_highest(load.duck, load.source, rules, load.context)
+        selection = select(load.source, rules, load.context, load.run.now, highest)
+        query = event_query(selection, load.run.options.source_name)
+        with load.run.progress.stage(load.title, load.source.rows) as step:
+            return stage_events(
                 load.duck.sql(query).to_arrow_reader(BATCH_ROWS),
                 load.log,
                 load.workspace,
@@ -69,30 +83,18 @@ class EventLoad:
                 lambda first, batch: report_problems(load, selection, first, batch),
                 step,
             )
-        self._parts = staged.parts
-        check_rows(load.source, staged.read)
-        self.counts = TableCounts(
-            "events",
-            read=staged.read - staged.skipped,
-            rejected=load.rejects.total - before,
-            skipped=staged.skipped,
-        )
-        if COMPUTED not in load.rules.rules:
-            self._parts = number_repeats(load.duck, self._parts, load.log, load.workspace)
-        self.refresh()
 
     def refresh(self) -> None:
         """Compare with what is stored now."""
         load = self._load
         self._put_back()
-        self._known = read_known(load.run.stores.database, load.log, load.workspace)
+        self._known = read_known(load.run.stores.database, load.run.stores.log, load.workspace)
         found = drop_duplicates(load.duck, self._parts, self._known, load.log, load.workspace)
         self._parts = found.parts
         if found.conflicts:
             lines = load.source.lines(np.array([conflict.row for conflict in found.conflicts], np.int64))
-            column = " + ".join(load.rules.rules[COMPUTED].used) if COMPUTED in load.rules.rules else COMPUTED
             for line, conflict in zip(lines.tolist(), found.conflicts, strict=True):
-                load.rejects.add(Reject(line, column, conflict.event_id, CONFLICT, _ACCEPTED))
+                load.rejects.add(Reject(line, COMPUTED, conflict.event_id, CONFLICT, _ACCEPTED))
         self.counts = replace(
             self.counts,
             added=sum(part.rows for part in self._parts),

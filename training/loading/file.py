@@ -86,6 +86,10 @@ def _load(run: Run, file: TableFile, report: FileReport, rejects: Rejects, works
         with run.progress.stage(f"{file.path.name}: look over"):
             source = open_source(file.path, file.format, layout, workspace, rejects.add_malformed)
         run.after_step("opened")
+        if file.table == "events" and run.options.mapping is None:
+            # Optional values of events may first come late in a file; in other tables an absent column means
+            # that what is stored stays, so there only what the file names is read.
+            source = source.with_columns(column.name for column in TABLES["events"].columns if not column.required)
         tables, unknown = _rules(run, file, source)
         loads = _table_loads(run, tables, report.load_id, source, rejects, duck, workspace)
         try:
@@ -131,11 +135,18 @@ def _table_loads(
     log = EventLog(workspace / "log") if run.options.dry_run else run.stores.log
     context = run.options.context(run.settings)
     loads: list[AnyLoad] = []
-    for number, rules in enumerate(tables, 1):
+    for number, rules in enumerate(_grouped(tables), 1):
         own_id = load_id if len(tables) == 1 else f"{load_id}.{number}"
         load = TableLoad(run, own_id, source.path.name, source, rules, context, rejects, log, duck, workspace)
-        loads.append(EventLoad(load) if rules.spec.name == "events" else RowLoad(load))
+        loads.append(EventLoad(load) if rules[0].spec.name == "events" else RowLoad(load))
     return loads
+
+
+def _grouped(tables: Sequence[TableRules]) -> list[tuple[TableRules, ...]]:
+    """Put all rules for events together, last, since the ids of all events must differ."""
+    events = tuple(rules for rules in tables if rules.spec.name == "events")
+    others: list[tuple[TableRules, ...]] = [(rules,) for rules in tables if rules.spec.name != "events"]
+    return [*others, events] if events else others
 
 
 def _commit(run: Run, report: FileReport, loads: Sequence[AnyLoad], checksum: Future[str], source: Source) -> None:

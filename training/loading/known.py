@@ -21,7 +21,7 @@ KeyVector = npt.NDArray[np.uint64]
 
 _LIVE = """
 SELECT event_id, content_hash, sequence FROM events
-WHERE in_log = FALSE AND sequence > ? ORDER BY sequence LIMIT ?"""
+WHERE NOT in_log AND sequence > ? ORDER BY sequence LIMIT ?"""
 _PAGE_ROWS = 50_000
 
 

@@ -72,7 +72,7 @@ class Stores:
 class Run:
     """One run of ingest over any number of files.
 
-    planned_items: item ids that a dry run would have stored by now.
+    planned_items: items that a dry run would have stored by now, each with whether its cost is known.
     """
 
     settings: IngestSettings
@@ -81,24 +81,29 @@ class Run:
     progress: Progress
     now: datetime
     after_step: AfterStep
-    planned_items: set[str]
+    planned_items: dict[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class TableLoad:
     """One table of one file on its way in.
 
-    load_id: of this table's load.  name: the file's.  log: the event log, or a passing one in a dry run.
-    workspace: a folder that is removed afterwards.
+    load_id: of this table's load.  name: the file's.  rules: one, or for events any number in the order of the
+    mapping.  log: the event log, or a passing one in a dry run.  workspace: removed afterwards.
     """
 
     run: Run
     load_id: str
     name: str
     source: Source
-    rules: TableRules
+    rules: tuple[TableRules, ...]
     context: Context
     rejects: Rejects
     log: EventLog
     duck: duckdb.DuckDBPyConnection
     workspace: Path
+
+    @property
+    def title(self) -> str:
+        """What progress shows."""
+        return f"{self.name} to {self.rules[0].spec.name}"

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from training.loading.counts import TableCounts
+from training.loading.counts import Shares, TableCounts
 from training.loading.rejects import EXPLANATIONS, Reject
 
 
@@ -122,11 +122,24 @@ def _notes(file: FileReport) -> list[str]:
                 f"{name}: {counts.unknown_item_events:,} events name {counts.unknown_items:,} items "
                 f"that the table of items does not hold yet: {first}, ..."
             )
+        lines += [f"{name}: {line}" for line in _shares(counts.shares)] if counts.shares else []
         for channel, events in counts.unknown_channels.items():
             lines.append(
                 f"{name}: {events:,} events of channel {channel!r}, which is not known: add it by the setting "
                 f"MEMBERWISE_CHANNELS={channel}=online or =offline."
             )
+    return lines
+
+
+def _shares(shares: Shares) -> list[str]:
+    lines = []
+    if shares.events:
+        lines.append(
+            f"{shares.named / shares.events:.1%} of {shares.events:,} events name a customer, "
+            f"{shares.known / shares.events:.1%} a member who is known."
+        )
+    if shares.items:
+        lines.append(f"the cost of {shares.without_cost:,} of {shares.items:,} items is not known.")
     return lines
 
 

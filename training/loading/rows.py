@@ -15,7 +15,7 @@ from recommender.columns import ColumnKind
 from recommender.storage.identities import Link, link
 from recommender.storage.types import from_day_number, from_micros
 from recommender.storage.upserts import UpsertCounts, upsert
-from training.loading.counts import TableCounts
+from training.loading.counts import Shares, TableCounts
 from training.loading.place import TableLoad
 from training.loading.problems import check_rows, report_problems
 from training.sources.highest import prepare_highest
@@ -34,20 +34,21 @@ class RowLoad:
     def __init__(self, load: TableLoad) -> None:
         self._load = load
         self.load_id = load.load_id
-        self._spec = load.rules.spec
+        self._rules = load.rules[0]
+        self._spec = self._rules.spec
         self._staged = load.workspace / f"{load.load_id}.rows.parquet"
         self.counts = TableCounts(self._spec.name)
 
     def prepare(self) -> None:
         """Stage the file's good rows."""
         load = self._load
-        highest = prepare_highest(load.duck, load.source, load.rules, load.context)
-        selection = select(load.source, load.rules, load.context, load.run.now, highest)
+        highest = prepare_highest(load.duck, load.source, self._rules, load.context)
+        selection = select(load.source, self._rules, load.context, load.run.now, highest)
         before, read, skipped = load.rejects.total, 0, 0
         reader = load.duck.sql(_query(selection)).to_arrow_reader(_BATCH_ROWS)
         fields = list(reader.schema)[: len(selection.filled)]
         with (
-            load.run.progress.stage(load.name, load.source.rows) as step,
+            load.run.progress.stage(load.title, load.source.rows) as step,
             pq.ParquetWriter(self._staged, pa.schema(fields)) as writer,
         ):
             for batch in reader:
@@ -62,11 +63,13 @@ class RowLoad:
         self.counts = replace(self.counts, read=read - skipped, rejected=rejected, skipped=skipped)
 
     def plan(self) -> None:
-        """Note what a commit would do, as far as that is known without one: items that would be there."""
+        """Note what a commit would do, as far as that is known without one: rows, and items that would be there."""
+        shares = None
         if self._spec.name == "items":
-            for rows in self._chunks():
-                self._load.run.planned_items.update(row["item_id"] for row in rows)
-        self.counts = replace(self.counts, added=self.counts.read - self.counts.rejected)
+            costs = {row["item_id"]: row.get("cost_cents") is not None for rows in self._chunks() for row in rows}
+            self._load.run.planned_items.update(costs)
+            shares = Shares(items=len(costs), without_cost=sum(not known for known in costs.values()))
+        self.counts = replace(self.counts, added=self.counts.read - self.counts.rejected, shares=shares)
 
     def adopt(self) -> None:
         """Nothing leaves the workspace before the commit."""

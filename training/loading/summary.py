@@ -1,4 +1,4 @@
-"""What a load's events say as a whole: the ledger's counts, and items and channels that nobody knows."""
+"""What a load's events say as a whole: the ledger's counts, and what they name that nobody knows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import duckdb
-import pyarrow as pa
 from sqlalchemy.engine import Connection
 
+from recommender.events import member_subject
+from recommender.storage.identities import active_links
 from recommender.storage.loads import LedgerDay
 from recommender.storage.statements import fetch, marks
 from recommender.storage.types import from_day_number
-from training.loading.counts import ItemGap, TableCounts
+from training.loading.counts import ItemGap, Shares, TableCounts
 from training.loading.place import TableLoad
 from training.loading.staging import Part
 from training.sources.duck import text
@@ -33,33 +34,72 @@ def ledger_rows(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], so
 
 
 def summarise(load: TableLoad, paths: Sequence[str], counts: TableCounts) -> TableCounts:
-    """Add the items and channels that events name and nobody knows."""
+    """Add the items and channels that events name and nobody knows, and in a dry run the shares."""
     if not paths:
         return counts
-    named = load.duck.sql(
-        f"SELECT item_id, count(*) AS events FROM {_files(paths)} WHERE item_id IS NOT NULL GROUP BY 1"
-    ).to_arrow_table()
+    named = _count_by(load.duck, "item_id", paths)
+    channels = _count_by(load.duck, "channel", paths)
     with load.run.stores.database.read() as state:
-        unknown = _unknown_items(state, named.column("item_id").to_pylist(), load.run.planned_items)
-    gaps = named.filter(pa.array(unknown, pa.bool_()))
-    gaps = gaps.sort_by([("events", "descending"), ("item_id", "ascending")])
-    channels = load.duck.execute(f"SELECT channel, count(*) FROM {_files(paths)} GROUP BY 1 ORDER BY 1").fetchall()
+        known = _known_items(state, list(named)) | load.run.planned_items
+        shares = _shares(state, load, paths, named, known) if load.run.options.dry_run else None
+    unknown = {item: events for item, events in named.items() if item not in known}
+    most = sorted(unknown.items(), key=lambda entry: (-entry[1], entry[0]))[:_SHOWN_GAPS]
     return replace(
         counts,
-        unknown_items=gaps.num_rows,
-        unknown_item_events=sum(gaps.column("events").to_pylist()),
-        item_gaps=tuple(ItemGap(gap["item_id"], gap["events"]) for gap in gaps.slice(0, _SHOWN_GAPS).to_pylist()),
-        unknown_channels={name: count for name, count in channels if name not in load.run.stores.channels},
+        unknown_items=len(unknown),
+        unknown_item_events=sum(unknown.values()),
+        item_gaps=tuple(ItemGap(item, events) for item, events in most),
+        unknown_channels={name: count for name, count in channels.items() if name not in load.run.stores.channels},
+        shares=shares,
     )
 
 
-def _unknown_items(state: Connection, item_ids: Sequence[str], planned: set[str]) -> list[bool]:
-    known = set(planned)
-    for start in range(0, len(item_ids), _LOOKED_UP):
-        chunk = item_ids[start : start + _LOOKED_UP]
-        statement = f"SELECT item_id FROM items WHERE item_id IN ({marks(len(chunk))})"
-        known.update(row[0] for row in fetch(state, statement, chunk))
-    return [item_id not in known for item_id in item_ids]
+def _shares(
+    state: Connection, load: TableLoad, paths: Sequence[str], items: dict[str, int], costs: dict[str, bool]
+) -> Shares:
+    subjects = _count_by(load.duck, "subject", paths)
+    own = [one for one in subjects if one.startswith(member_subject(""))]
+    known = _known_members(state, [one.removeprefix(member_subject("")) for one in own])
+    if len(own) < len(subjects):
+        known |= {subject for subject, _ in active_links(state)}
+    total = load.duck.execute(f"SELECT count(*) FROM {_files(paths)}").fetchone()
+    return Shares(
+        events=total[0] if total else 0,
+        named=sum(subjects.values()),
+        known=sum(events for subject, events in subjects.items() if subject in known),
+        items=len(items),
+        without_cost=sum(not costs.get(item, False) for item in items),
+    )
+
+
+def _count_by(connection: duckdb.DuckDBPyConnection, column: str, paths: Sequence[str]) -> dict[str, int]:
+    """Count events by the value of a column, where there is one."""
+    table = connection.sql(
+        f"SELECT {column}, count(*) AS events FROM {_files(paths)} WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).to_arrow_table()
+    return dict(zip(*(one.to_pylist() for one in table.columns), strict=True))
+
+
+def _known_items(state: Connection, item_ids: Sequence[str]) -> dict[str, bool]:
+    """Return those of the items that the table holds, each with whether its cost is known."""
+    known: dict[str, bool] = {}
+    for chunk in _chunks(item_ids):
+        statement = f"SELECT item_id, cost_cents IS NOT NULL FROM items WHERE item_id IN ({marks(len(chunk))})"
+        known.update((row[0], bool(row[1])) for row in fetch(state, statement, chunk))
+    return known
+
+
+def _known_members(state: Connection, member_ids: Sequence[str]) -> set[str]:
+    """Return the subjects of those of the members that the table holds."""
+    known: set[str] = set()
+    for chunk in _chunks(member_ids):
+        statement = f"SELECT member_id FROM members WHERE member_id IN ({marks(len(chunk))})"
+        known.update(member_subject(row[0]) for row in fetch(state, statement, chunk))
+    return known
+
+
+def _chunks(values: Sequence[str]) -> list[Sequence[str]]:
+    return [values[start : start + _LOOKED_UP] for start in range(0, len(values), _LOOKED_UP)]
 
 
 def _files(paths: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from recommender.errors import InputError
 from training.sources.duck import text
 
-SAMPLE_LINES = 1_000
+SAMPLE_LINES = 200_000
+"""Lines looked at for names; values under names that first come later are not read."""
 
 
 def json_paths(path: Path, shown: str) -> dict[str, str]:
@@ -47,6 +48,11 @@ def json_relation(lines: str, paths: Mapping[str, str], used: Iterable[str]) -> 
     found = f"CASE WHEN json_valid(c0) THEN json_extract_string(c0, [{places}]) END" if chosen else "NULL"
     object_ = "CASE WHEN json_valid(c0) THEN json_type(c0) = 'OBJECT' ELSE FALSE END"
     return f"(SELECT {cells}faulty FROM (SELECT {found} AS cells, NOT {object_} AS faulty FROM {lines}))"
+
+
+def outer_path(column: str) -> str:
+    """Return the JSON path of a name that stands in no other object."""
+    return f"$.{json.dumps(column, ensure_ascii=False)}"
 
 
 def _collect(value: dict[str, object], above: str, place: str, paths: dict[str, str]) -> None:

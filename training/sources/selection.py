@@ -99,7 +99,7 @@ def select(
     if table.scale_barcode is not None:
         inner = scale_layer(inner, table.scale_barcode, cells, context)
     values = {column: cells[column].value for column in filled}
-    values |= _identity_values(spec, values)
+    values |= _identity_values(table, values)
     layer = f"SELECT *, {', '.join(f'{value} AS v_{column}' for column, value in values.items())} FROM ({inner})"
     checks = [] if source.json_paths is None else [Check("faulty", "", "malformed_json", "a JSON object")]
     checks += [check for column in filled for check in cells[column].checks]
@@ -115,27 +115,29 @@ def _skipped(conditions: tuple[Condition, ...]) -> str:
     return " OR ".join(parts) or "FALSE"
 
 
-def _identity_values(spec: TableSpec, values: Mapping[str, str]) -> dict[str, str]:
+def _identity_values(table: TableRules, values: Mapping[str, str]) -> dict[str, str]:
     """Return the values of columns that name a customer, hashed where their namespace asks for it."""
+    spec = table.spec
     if "namespace" not in values or spec.name not in _PRIVATE:
         return {}
-    found = {"namespace": "lower(t_namespace)"}
-    hashed = f"lower(t_namespace) IN ({texts(sorted(HASHED_NAMESPACES))})"
-    if spec.name == "events":
-        parts = [f"t_{column}" for column in ("identity_value", "value") if column in values]
-        given = f"coalesce({', '.join(parts)})" if parts else "CAST(NULL AS VARCHAR)"
-        given = f"CASE WHEN t_namespace IS NOT NULL THEN {given} END"
-        if "value" in values:
-            alone = "t_namespace IS NOT NULL"
-            alone += " AND t_identity_value IS NULL" if "identity_value" in values else ""
-            found["value"] = f"CASE WHEN NOT ({alone}) THEN {values['value']} END"
-        found["identity_value"] = _hashed(hashed, given)
-    else:
-        found["value"] = _hashed(hashed, "t_value")
+    namespace = "lower(t_namespace)"
+    if spec.name == "identities":
+        return {"namespace": namespace, "value": _hashed("t_value")}
+    parts = [f"t_{column}" for column in ("identity_value", "value") if column in values]
+    given = f"coalesce({', '.join(parts)})" if parts else "CAST(NULL AS VARCHAR)"
+    if table.rules["namespace"].constant is not None:  # a mapped row without a value names nobody
+        namespace = f"CASE WHEN {given} IS NOT NULL THEN {namespace} END"
+    found = {"namespace": namespace}
+    if "value" in values:
+        alone = "t_namespace IS NOT NULL"
+        alone += " AND t_identity_value IS NULL" if "identity_value" in values else ""
+        found["value"] = f"CASE WHEN NOT ({alone}) THEN {values['value']} END"
+    found["identity_value"] = f"CASE WHEN t_namespace IS NOT NULL THEN {_hashed(given)} END"
     return found
 
 
-def _hashed(condition: str, given: str) -> str:
+def _hashed(given: str) -> str:
+    condition = f"lower(t_namespace) IN ({texts(sorted(HASHED_NAMESPACES))})"
     return f"CASE WHEN {condition} THEN {HASH_IDENTITY}(lower(t_namespace), {given}) ELSE {given} END"
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from recommender.errors import InputError
 from training.sources.duck import name, text
 from training.sources.encodings import UTF8, guess_encoding, is_compressed, write_utf8
-from training.sources.json_lines import json_paths, json_relation
+from training.sources.json_lines import json_paths, json_relation, outer_path
 from training.sources.mapping import FileLayout
 from training.sources.records import (
     MAX_RECORD_BYTES,
@@ -56,6 +56,13 @@ class Source:
         """The columns that are not inside another one."""
         nested = self.json_paths or {}
         return tuple(one for one in self.columns if nested.get(one, "").count('."') < 2)
+
+    def with_columns(self, names: Iterable[str]) -> Source:
+        """Return the source with further names, which may stand anywhere in JSON; other formats have a header."""
+        if self.json_paths is None:
+            return self
+        paths = {**self.json_paths, **{one: outer_path(one) for one in names if one not in self.json_paths}}
+        return replace(self, columns=tuple(paths), json_paths=paths)
 
     def cells(self, used: Iterable[str]) -> str:
         """Return the SQL of its rows, columns c0, c1, ... as text; for JSON also `faulty`: no object there."""
