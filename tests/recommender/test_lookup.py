@@ -100,14 +100,13 @@ def allowed(query: Query, rule: str) -> list[int] | None:
     return np.flatnonzero(found[0].allowed).tolist() if found else None
 
 
-def purchase(event_id: str, item_id: str, subject: str = "member:m1", hours: float = 1, **fields: object) -> Event:
+def purchase(event_id: str, item_id: str, subject: str = "member:m1", hours: float = 1) -> Event:
     return make_event(
         event_id,
         kind=EventKind.PURCHASE,
         item_id=item_id,
         subject=subject,
         occurred_at=NOW - timedelta(hours=hours),
-        **fields,
     )
 
 

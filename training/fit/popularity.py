@@ -51,13 +51,14 @@ def fit_store_popularity(data: Snapshot, half_life_days: float, prior: float, de
     count = np.bincount(place, weight[in_store], len(pairs))
     store, row = pairs // max(data.n_items, 1), (pairs % max(data.n_items, 1)).astype(np.int32)
     total = np.bincount(store, count, data.n_stores)
-    score = (count + prior * share[row]) / (total[store] + prior)
+    # Ordered as kept: scores that a float32 cannot tell apart are equal, and ties fall to the lower row.
+    score = ((count + prior * share[row]) / (total[store] + prior)).astype(np.float32)
     order = np.lexsort((row, -score, store))
     starts = np.searchsorted(store[order], np.arange(data.n_stores + 1))
     kept = order[np.arange(len(order)) - starts[store[order]] < depth]
     sizes = np.bincount(store[kept], minlength=data.n_stores)
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    return StorePopularityRetriever(RankedLists(indptr, row[kept], score[kept].astype(np.float32)))
+    return StorePopularityRetriever(RankedLists(indptr, row[kept], score[kept]))
 
 
 def fit_trending(data: Snapshot, recent_days: float, prior: float) -> TrendingRetriever:
@@ -98,5 +99,6 @@ def _decayed_counts(
 
 
 def _one_list(score: DoubleVector, rows: npt.NDArray[np.int64]) -> RankedLists:
-    order = rows[np.lexsort((rows, -score[rows]))]
-    return RankedLists(np.array([0, len(order)], np.int64), order.astype(np.int32), score[order].astype(np.float32))
+    kept = score[rows].astype(np.float32)
+    order = np.lexsort((rows, -kept))
+    return RankedLists(np.array([0, len(order)], np.int64), rows[order].astype(np.int32), kept[order])

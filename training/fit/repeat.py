@@ -11,6 +11,7 @@ from recommender.retrievers.repeat import RepeatRetriever, due_ratio, share_rhyt
 from training.dataset import Snapshot
 
 FloatVector = npt.NDArray[np.float32]
+RowVector = npt.NDArray[np.int32]
 
 DUE_EDGES = np.array([0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0], np.float32)
 """Bounds of the due ratio between which the lift is taken as constant."""
@@ -27,22 +28,30 @@ def fit_repeat(data: Snapshot, weights: Weights, horizon_days: float, prior_gaps
     """
     pairs = summarize(data.histories, _everywhere(data.histories, data.as_of), weights)
     product_row = data.facts.product_row
-    interval = item_intervals(share_rhythm(pairs, product_row), data.n_items, prior_gaps=10.0)
+    interval = item_intervals(share_rhythm(pairs, product_row), product_row, prior_gaps=10.0)
     lift = due_lift(data, weights, interval, horizon_days, prior_gaps)
     return RepeatRetriever(weights, product_row, interval, DUE_EDGES, lift, prior_gaps)
 
 
-def item_intervals(pairs: Pairs, n_items: int, prior_gaps: float) -> FloatVector:
-    """Return each item's mean days between two purchases by one member, shrunk towards that of all items.
+def item_intervals(pairs: Pairs, product_row: RowVector, prior_gaps: float) -> FloatVector:
+    """Return each product's mean days between two purchases by one member, shrunk towards that of all products.
 
+    Args:
+        pairs: from share_rhythm(): all packs of a product that a member bought tell the same.
+        product_row: int32, (n_items,), the same for all packs of a product.
+        prior_gaps: how many gaps the mean of all products is worth; > 0.
     Returns: float32, (n_items,), > 0; items never bought twice have nearly the overall mean.
     """
-    gaps = np.maximum(pairs.bought - 1, 0).astype(np.float64)
-    days = (pairs.last - pairs.first) / MINUTES_PER_DAY * (gaps > 0)
-    overall = days.sum() / gaps.sum() if gaps.sum() > 0 else 30.0
-    item_gaps = np.bincount(pairs.item_row, gaps, n_items)
-    item_days = np.bincount(pairs.item_row, days, n_items)
-    interval = (item_days + prior_gaps * overall) / (item_gaps + prior_gaps)
+    n_items, product = len(product_row), product_row[pairs.item_row]
+    repeated = np.flatnonzero(pairs.bought > 1)
+    _, one = np.unique(pairs.query[repeated] * n_items + product[repeated], return_index=True)
+    told = repeated[one]
+    gaps = pairs.bought[told].astype(np.float64) - 1
+    days = (pairs.last[told] - pairs.first[told]) / MINUTES_PER_DAY
+    overall = days.sum() / gaps.sum() if len(gaps) else 30.0
+    product_gaps = np.bincount(product[told], gaps, n_items)[product_row]
+    product_days = np.bincount(product[told], days, n_items)[product_row]
+    interval = (product_days + prior_gaps * overall) / (product_gaps + prior_gaps)
     return np.maximum(interval, 1.0).astype(np.float32)
 
 
@@ -54,7 +63,7 @@ def due_lift(
     The last `horizon_days` of the history play the future: expected purchases are proportional to the decayed
     frequency at their start; the lift of a range is bought / expected, shrunk towards 1.
 
-    Returns: float32, (len(DUE_EDGES) + 1,), mean 1 over all expected purchases.
+    Returns: float32, (len(DUE_EDGES) + 1,), near 1 where frequency says it all.
     """
     start = data.as_of - int(horizon_days * MINUTES_PER_DAY)
     past = data.histories.before(start)
