@@ -20,7 +20,7 @@ def on_day(day: float, *lines: Line, **changes: list[str]) -> Snapshot:
     return snapshot(dataset_of(lines, **changes), minute_of(day))
 
 
-def named(dataset: Dataset | Snapshot, lists: RankedLists, number: int = 0) -> list[tuple[str, float]]:
+def named(dataset: Dataset | Snapshot, lists: RankedLists, number: int = 0) -> list[tuple[str, object]]:
     """Return one list as (item, score); items of these tests are "a", "b", "c", ... by row."""
     part = slice(int(lists.indptr[number]), int(lists.indptr[number + 1]))
     return [

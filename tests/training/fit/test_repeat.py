@@ -23,7 +23,7 @@ def on_day(day: float, *lines: Line, product_row: list[int] | None = None) -> Sn
 
 
 def intervals(data: Snapshot) -> list[float]:
-    return fit_repeat(data, WEIGHTS, horizon_days=28, prior_gaps=3).item_interval_days.tolist()
+    return list(fit_repeat(data, WEIGHTS, horizon_days=28, prior_gaps=3).item_interval_days)
 
 
 def test_intervals_are_shrunk_towards_that_of_all_items() -> None:
@@ -57,7 +57,7 @@ def test_packs_of_a_product_have_one_interval() -> None:
 
 
 def lifts(data: Snapshot, interval: float = 28) -> list[float]:
-    return due_lift(data, WEIGHTS, np.full(data.n_items, interval, np.float32), 28, prior_gaps=1).tolist()
+    return list(due_lift(data, WEIGHTS, np.full(data.n_items, interval, np.float32), 28, prior_gaps=1))
 
 
 def test_lift_compares_what_was_bought_with_what_frequency_lets_expect() -> None:
