@@ -65,6 +65,8 @@ def tune(pools: Sequence[Pool], truth: Ragged, start: Mapping[str, float]) -> di
     single = max(np.eye(len(table.names), dtype=np.float32), key=table.ndcg)
     given = np.array([start.get(name, 0.0) for name in table.names], np.float32)
     best = max((single, *(_scaled(_climb(table, begin)) for begin in (given, single))), key=table.ndcg)
+    # What found nothing here was not judged, such as browsing in a history of tills: it keeps its start weight.
+    best = np.where(table.parts.any(axis=(1, 2)), best, given)
     return {
         name: max(round(float(weight), 6), LEAST.get(name, 0.0)) for name, weight in zip(table.names, best, strict=True)
     }
