@@ -66,6 +66,8 @@ _MAILERS = {
     "Z": "free on front or back page",
 }
 _TITLE = "upper(left({0}, 1)) || lower(substr({0}, 2))"
+_NAME = "coalesce(product_type, product_category, department)"
+"""The longest names are cut off in the package, some of them behind an opening bracket."""
 _LOCAL = "(({0}) at time zone 'America/New_York')"
 """A local date or time as an instant."""
 
@@ -229,6 +231,7 @@ def write_tables(data: Path, folder: Path, share: float, step: Callable[[str], N
     counts = {}
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")
         for statement in _views(data, share):
             connection.execute(statement)
         for table in TABLES:
@@ -322,7 +325,7 @@ def _parts(data: Path) -> dict[str, str]:
     return {
         "data": str(data).replace("'", "''"),
         "loose": ", ".join(_text(name) for name in LOOSE_DEPARTMENTS),
-        "title": _TITLE.format("coalesce(product_type, product_category, department)"),
+        "title": _TITLE.format(rf"regexp_replace({_NAME}, ' *\([^)]*$', '')"),
         "unit_price": "100 * (sales_value + retail_disc + coupon_match_disc) / quantity",
         "restricted_class": f"case when department = 'SPIRITS' then 'alcohol' {cases} end",
         "noon": _LOCAL.format("cast(redemption_date as timestamp) + interval 12 hour"),

@@ -174,12 +174,13 @@ def serving(environ: Mapping[str, str], log: Path) -> Iterator[Service]:
     with log.open("wb") as output:
         process = subprocess.Popen(words, env=dict(environ), stdout=output, stderr=output, start_new_session=True)
     service = Service(process, f"http://127.0.0.1:{port}", log)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         _wait_until_ready(service)
         yield service
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         _stop(process)
 
 

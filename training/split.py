@@ -193,9 +193,18 @@ def build_truth(dataset: Dataset, history: BoolVector, asked: BoolVector) -> Tru
     return Truth(
         person_row.astype(np.int32),
         Ragged(indptr, item.astype(np.int32)),
-        np.isin(asked_key, key[history & target]),
-        np.isin(asked_key, key[history]),
+        _found(asked_key, key[history & target]),
+        _found(asked_key, key[history]),
     )
+
+
+def _found(wanted: IntVector, keys: IntVector) -> BoolVector:
+    """Tell which of the wanted keys, distinct and rising, are among many others."""
+    found = np.zeros(len(wanted), bool)
+    if len(wanted):
+        at = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
+        found[at[wanted[at] == keys]] = True
+    return found
 
 
 def _split(dataset: Dataset, protocol: Protocol, reason: str, days: float | None, ranker: int, rolling: int) -> Split:

@@ -18,7 +18,7 @@ PRODUCTS = """
     (2, 1, 'DRUG GM', 'National', 'CIGARETTES', 'CIGARETTES', null),
     (3, 2, 'FUEL', 'Private', 'COUPON/MISC ITEMS', 'GASOLINE-REG UNLEADED', null),
     (4, 2, 'PRODUCE', 'National', 'TROPICAL FRUIT', 'BANANAS', '40 LB'),
-    (5, 3, 'SPIRITS', 'National', 'LIQUOR', 'MISC LIQUOR', null)
+    (5, 3, 'SPIRITS', 'National', 'LIQUOR', 'MISC LIQUOR (RU', null)
 """
 # Household 11 buys on New Year's Eve in New York, which is the next day in UTC.
 LINES = """
@@ -87,6 +87,7 @@ def test_items(tables: dict[str, list[dict[str, Any]]]) -> None:
     assert set(items) == {"1", "2", "4", "5"}
     assert items["1"]["title"] == "Fluid milk white only, 1 GA"
     assert items["4"]["title"] == "Bananas"
+    assert items["5"]["title"] == "Misc liquor"
     assert items["1"]["category"] == "GROCERY > FLUID MILK PRODUCTS > FLUID MILK WHITE ONLY"
     assert items["1"]["brand"] == "Private label"
     assert [items[key]["restricted_class"] for key in ("1", "2", "5")] == [None, "tobacco", "alcohol"]
