@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +126,16 @@ class RetrieverContract:
             for other, place in ((alone, 0), (turned, len(queries) - 1 - i)):
                 for left, right in zip(found.of_query(i), other.of_query(place), strict=True):
                     assert np.array_equal(left, right)
+
+    def test_queries_about_one_history_are_answered_one_by_one(
+        self, part: Retriever, queries: Sequence[Query], allowed: Sequence[BoolVector | None]
+    ) -> None:
+        asked = [replace(queries[i % 4], store_row=(None, 0, 1)[i % 3]) for i in range(len(queries))]
+        found = part.retrieve(batch(*asked, allowed=allowed), 7)
+        for i, query in enumerate(asked):
+            alone = part.retrieve(batch_of([query], [allowed[i]]), 7)
+            for left, right in zip(found.of_query(i), alone.of_query(0), strict=True):
+                assert np.array_equal(left, right)
 
     def test_state_makes_the_same_retriever(self, part: Retriever, queries: Sequence[Query]) -> None:
         again = type(part).from_state(part.state())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recommender.query import Scenario, batch_of
@@ -35,3 +37,22 @@ def test_pairs_are_computed_once_per_weights() -> None:
 
 def test_scenarios_have_their_names_in_requests() -> None:
     assert [str(scenario) for scenario in Scenario] == ["home", "buy_again", "discover", "trending"]
+
+
+def test_queries_about_one_history_share_it() -> None:
+    first = ask((1, 2), (3, 1))
+    earlier = replace(first, as_of=AS_OF - 1440)
+    asked = batch(
+        first, ask((4, 1)), replace(first, scenario=Scenario.DISCOVER), earlier, replace(first, personal=False)
+    )
+    assert asked.history_of.tolist() == [0, 1, 0, 2, 3]
+    assert asked.histories.indptr.tolist() == [0, 2, 3, 5, 5]
+    assert asked.as_of.tolist() == [AS_OF, AS_OF, AS_OF - 1440, AS_OF]
+    query, entry = asked.spread(asked.histories.indptr)
+    assert query.tolist() == [0, 0, 1, 2, 2, 3, 3]
+    assert entry.tolist() == [0, 1, 2, 0, 1, 3, 4]
+
+
+def test_nothing_is_spread_from_nothing() -> None:
+    query, entry = batch(ask(), ask()).spread(np.array([0, 0, 0]))
+    assert (query.tolist(), entry.tolist()) == ([], [])
