@@ -68,7 +68,12 @@ class Ragged:
     def contains(self, other: Ragged) -> npt.NDArray[np.bool_]:
         """Tell for each entry of `other` whether the same member's list here holds the same item."""
         width = 1 + max(int(self.row.max(initial=0)), int(other.row.max(initial=0)))
-        return np.isin(other.member * width + other.row, self.member * width + self.row)
+        keys = np.sort(self.member * width + self.row)
+        if len(keys) == 0:
+            return np.zeros(len(other.row), bool)
+        wanted = other.member * width + other.row
+        found: npt.NDArray[np.bool_] = keys[np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)] == wanted
+        return found
 
 
 def hit_matrix(lists: Ragged, truth: Ragged, depth: int) -> BoolMatrix:
@@ -195,9 +200,7 @@ class Interval:
         return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
-def bootstrap(
-    values: FloatMatrix, rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS
-) -> list[Interval]:
+def bootstrap(values: FloatMatrix, rng: np.random.Generator, rounds: int = BOOTSTRAP_ROUNDS) -> list[Interval]:
     """Compute means over members with percentile intervals, all columns on the same resampled members.
 
     Args:
@@ -223,9 +226,7 @@ def bootstrap(
     ]
 
 
-def _resampled_means(
-    filled: FloatMatrix, counted: BoolMatrix, rng: np.random.Generator, rounds: int
-) -> FloatMatrix:
+def _resampled_means(filled: FloatMatrix, counted: BoolMatrix, rng: np.random.Generator, rounds: int) -> FloatMatrix:
     """Return the mean of every column in every round, float64, (rounds, n_columns)."""
     n_members = len(filled)
     means = np.full((rounds, filled.shape[1]), np.nan)
