@@ -79,6 +79,8 @@ class Slate:
 
 def segment_numbers(indptr: IntVector) -> IntVector:
     """Return for each position the number of the segment it lies in, int64, (indptr[-1],)."""
+    if len(indptr) == 2:  # the batch of one that serving asks
+        return np.zeros(int(indptr[1]), np.int64)
     return np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
 
 
@@ -111,6 +113,9 @@ def keep_best(query: IntVector, row: RowVector, score: FloatVector, n_queries: i
         count: most candidates kept per query; > 0.
     Returns: Candidates; ties are broken by rising row, so the result does not depend on the order given.
     """
+    if n_queries == 1:  # the batch of one that serving asks
+        best = np.lexsort((row, -score))[:count]
+        return Candidates(np.array([0, len(best)]), row[best], score[best])
     order = np.lexsort((row, -score, query))
     query, row, score = query[order], row[order], score[order]
     sizes = np.bincount(query, minlength=n_queries)
@@ -153,6 +158,5 @@ def unite(found: dict[str, Candidates]) -> Pool:
     _, first, place = np.unique(key, return_index=True, return_inverse=True)
     scores = np.full((len(first), len(names)), np.nan, np.float32)
     scores[place, column] = score
-    sizes = np.bincount(query[first], minlength=n_queries)
-    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    indptr = np.searchsorted(query[first], np.arange(n_queries + 1))
     return Pool(indptr, row[first], scores, names)

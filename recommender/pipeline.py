@@ -69,23 +69,33 @@ class Recommender:
             queries: their masks, if any, have one entry per item, which may be more items than the models know.
         Returns: slates in the order of the queries.
         """
-        if not queries:
-            return []
+        slates: dict[int, Slate] = {}
+        for scenario in dict.fromkeys(query.scenario for query in queries):
+            numbers = [i for i, query in enumerate(queries) if query.scenario is scenario]
+            slates.update(zip(numbers, self._of_scenario([queries[i] for i in numbers]), strict=True))
+        return [slates[i] for i in range(len(queries))]
+
+    def _of_scenario(self, queries: Sequence[Query]) -> list[Slate]:
+        """Return the slates of queries for one placement; only retrievers that count there are asked."""
+        heeded = self.ranker.heeded(queries[0].scenario) | {PopularityRetriever.name}
         subjects = [scenario_mask(query, len(self.items)) for query in queries]
-        found = self._find(queries, subjects)
+        found = self._find(queries, subjects, heeded)
         slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
         short = [i for i, slate in enumerate(slates) if len(slate.row) < queries[i].count]
         for i in short:
-            slates[i] = self._search_deeper(queries[i], subjects[i], slates[i])
+            slates[i] = self._search_deeper(queries[i], subjects[i], slates[i], heeded)
         return slates
 
     def find(self, queries: Sequence[Query]) -> Found:
-        """Return the ranked candidates of each query before the rules; blends are tuned on them."""
-        return self._find(queries, [scenario_mask(query, len(self.items)) for query in queries])
+        """Return the ranked candidates of each query, of all retrievers, before the rules; blends are tuned on them."""
+        subjects = [scenario_mask(query, len(self.items)) for query in queries]
+        return self._find(queries, subjects, frozenset(part.name for part in self.retrievers))
 
-    def _find(self, queries: Sequence[Query], allowed: Sequence[BoolVector | None]) -> Found:
+    def _find(
+        self, queries: Sequence[Query], allowed: Sequence[BoolVector | None], asked: frozenset[str]
+    ) -> Found:
         batch = batch_of(queries, allowed)
-        pool = unite({part.name: self._retrieve(part, batch) for part in self.retrievers})
+        pool = unite({part.name: self._retrieve(part, batch) for part in self.retrievers if part.name in asked})
         return Found(batch, pool, self.ranker.rank(pool, batch, [query.scenario for query in queries]))
 
     def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
@@ -105,12 +115,14 @@ class Recommender:
         strategy = "personal" if query.personal and len(query.history.item_row) else "popular"
         return Slate(row[best], score[best], names, strategy, dropped)
 
-    def _search_deeper(self, query: Query, subject: BoolVector | None, slate: Slate) -> Slate:
+    def _search_deeper(
+        self, query: Query, subject: BoolVector | None, slate: Slate, heeded: frozenset[str]
+    ) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
         allowed = all_masks(query)
         again = slate
         if allowed is not None:
-            found = self._find([query], [both(subject, allowed[: len(self.items)])])
+            found = self._find([query], [both(subject, allowed[: len(self.items)])], heeded)
             again = self._slate(query, found, 0)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]

@@ -40,6 +40,10 @@ class Ranker(Protocol):
         """Score a pool; `scenarios` names the placement of each query."""
         ...
 
+    def heeded(self, scenario: Scenario) -> frozenset[str]:
+        """Return the names of the retrievers whose scores count in a placement; the others need not be asked."""
+        ...
+
     def describe(self) -> dict[str, Json]:
         """Return what ranker_from() needs to make the same ranker."""
         ...
@@ -60,8 +64,15 @@ class Blend:
             [[self.weights[scenario].get(name, 0.0) for name in pool.retrievers] for scenario in scenarios],
             np.float32,
         )
-        parts = relative_scores(pool) * table[pool.query]
-        return Ranked(parts.sum(axis=1), parts.argmax(axis=1))
+        relative = relative_scores(pool)
+        parts = relative * table[pool.query]
+        # What only retrievers without weight found comes from the one of them that ranked it highest.
+        source = np.where(parts.any(axis=1), parts.argmax(axis=1), relative.argmax(axis=1))
+        return Ranked(parts.sum(axis=1), source)
+
+    def heeded(self, scenario: Scenario) -> frozenset[str]:
+        """Return the names of the retrievers that weigh more than nothing."""
+        return frozenset(name for name, weight in self.weights[scenario].items() if weight > 0)
 
     def describe(self) -> dict[str, Json]:
         """Return the weights as JSON."""
