@@ -64,10 +64,9 @@ class Blend:
             [[self.weights[scenario].get(name, 0.0) for name in pool.retrievers] for scenario in scenarios],
             np.float32,
         )
-        relative = relative_scores(pool)
-        parts = relative * table[pool.query]
-        # What only retrievers without weight found comes from the one of them that ranked it highest.
-        source = np.where(parts.any(axis=1), parts.argmax(axis=1), relative.argmax(axis=1))
+        parts = relative_scores(pool) * table[pool.query]
+        # A retriever that did not find a candidate is never its source, even if nothing counts.
+        source = np.where(np.isnan(pool.scores), np.float32(-1), parts).argmax(axis=1)
         return Ranked(parts.sum(axis=1), source)
 
     def heeded(self, scenario: Scenario) -> frozenset[str]:

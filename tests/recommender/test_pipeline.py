@@ -170,6 +170,19 @@ def test_find_shows_candidates_before_the_rules() -> None:
     assert len(found.ranked.score) == 11
 
 
+def test_only_retrievers_that_count_in_a_placement_are_asked() -> None:
+    weights = {scenario: {"repeat": 1.0} for scenario in Scenario} | {Scenario.DISCOVER: {"item_neighbors": 1.0}}
+    shop = toy_recommender(popular=[8, 4, 2, 1, 1, 0], near={(1, 4): 0.5}, weights=weights)
+    # Item 4 is a neighbour of item 1: where neighbours do not count, it comes like all others, by popularity.
+    home, discover = ask((1, 10), count=6), ask((1, 10), count=5, scenario=Scenario.DISCOVER)
+    for slates in (shop.recommend([home, discover]), shop.recommend([discover, home])[::-1]):
+        assert slates[0].row.tolist() == [1, 0, 2, 3, 4, 5]
+        assert set(slates[0].source[1:]) == {"popularity"}
+        assert slates[1].row.tolist() == [4, 0, 2, 3, 5]
+        assert slates[1].source[0] == "item_neighbors"
+    assert set(shop.find([home]).pool.retrievers) == {part.name for part in shop.retrievers}
+
+
 def test_parts_make_the_same_recommender(tmp_path: Path) -> None:
     arrays, description = SHOP.parts()
     for name, array in arrays.items():

@@ -50,6 +50,18 @@ def test_blend_by_hand() -> None:
     assert [POOL.retrievers[column] for column in ranked.source] == ["a", "b", "b", "b", "b"]
 
 
+def test_what_only_a_retriever_without_weight_found_comes_from_it() -> None:
+    ranked = Blend({Scenario.HOME: {"a": 1.0}}).rank(POOL, batch(ask(), ask(), ask()), [Scenario.HOME] * 3)
+    assert ranked.score.tolist() == [1, 0.25, 0, 0, 1]
+    assert [POOL.retrievers[column] for column in ranked.source] == ["a", "a", "b", "b", "a"]
+
+
+def test_retrievers_without_weight_need_not_be_asked() -> None:
+    blend = Blend({Scenario.HOME: {"a": 1.0, "b": 0.0}, Scenario.DISCOVER: {"b": 1e-5}})
+    assert blend.heeded(Scenario.HOME) == {"a"}
+    assert blend.heeded(Scenario.DISCOVER) == {"b"}
+
+
 def test_the_same_blend_from_its_description() -> None:
     blend = Blend({scenario: {"a": 0.5, "b": 1.0} for scenario in Scenario})
     assert ranker_from(json.loads(json.dumps(blend.describe()))) == blend
