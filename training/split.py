@@ -125,7 +125,7 @@ def choose_window_days(first_minute: int, last_minute: int) -> float:
 
 
 def time_windows(dataset: Dataset, days: float, names: Sequence[str]) -> list[Window]:
-    """Cut consecutive windows of equal length off the end of the history.
+    """Cut consecutive windows of equal length off the end of the history; those of a day or longer at local midnight.
 
     Args:
         dataset: the whole history.
@@ -135,9 +135,12 @@ def time_windows(dataset: Dataset, days: float, names: Sequence[str]) -> list[Wi
     """
     target = _target(dataset)
     minute = dataset.entries.minute
-    end = int(minute[target].max()) + 1
-    first = int(minute[target].min())
+    first, last = int(minute[target].min()), int(minute[target].max())
     length = max(1, round(days * MINUTES_PER_DAY))
+    end = last + 1
+    if days >= 1:
+        offset = dataset.day_offset_minutes
+        end = ((last + offset) // MINUTES_PER_DAY + 1) * MINUTES_PER_DAY - offset
     windows = []
     for number, name in enumerate(names):
         stop = end - number * length

@@ -49,10 +49,10 @@ TEN_DAYS: list[Line] = [
 def test_time_windows_are_the_end_of_the_history() -> None:
     dataset = dataset_of(TEN_DAYS)
     split = split_dataset(dataset, Protocol.TIME, window_days=2)
-    # The last purchase is on day 9.5, so the test window begins two days before, after 7.5.
+    # The last purchase is on day 9, which ends at midnight, so the test window begins two days before, with day 8.
     assert shown(dataset, split.test.truth) == {"ann": ["milk", "tea"], "bob": ["milk"]}
     assert shown(dataset, split.validation.truth) == {"bob": ["bread"], "cyd": ["salt"]}
-    assert set(split.test.as_of) == {minute_of(7.5) + 1}
+    assert set(split.test.as_of) == {minute_of(8)}
     assert ("bob", "bread") in visible(dataset, split.test)
     assert ("bob", "bread") not in visible(dataset, split.validation)
     assert "last 2 days" in split.reason
@@ -92,15 +92,15 @@ def test_ranker_windows_lie_before_validation_and_stop_where_the_history_begins(
     dataset = dataset_of(TEN_DAYS)
     split = split_dataset(dataset, Protocol.TIME, window_days=2, ranker_windows=9)
     assert [window.name for window in split.ranker] == ["ranker 2", "ranker 1"]
-    assert [window.fit_minute for window in split.ranker] == [minute_of(1.5) + 1, minute_of(3.5) + 1]
+    assert [window.fit_minute for window in split.ranker] == [minute_of(2), minute_of(4)]
 
 
 def test_rolling_origins_are_asked_oldest_first() -> None:
     dataset = dataset_of([(person, item, day / 2) for person in "ab" for item in "xy" for day in range(20)])
     split = split_dataset(dataset, Protocol.ROLLING, window_days=1)
     assert [window.name for window in split.origins] == ["test 1", "test 2", "test 3"]
-    assert [window.fit_minute for window in split.origins] == [minute_of(day) + 1 for day in (6.5, 7.5, 8.5)]
-    assert split.validation.fit_minute == minute_of(5.5) + 1
+    assert [window.fit_minute for window in split.origins] == [minute_of(day) for day in (7, 8, 9)]
+    assert split.validation.fit_minute == minute_of(6)
     assert split.test.name == "test 3"
 
 

@@ -11,6 +11,7 @@ from recommender.candidates import Pool
 from recommender.query import Scenario
 from recommender.ranking import Blend, relative_scores
 from training.fit.recommender import START_WEIGHTS
+from training.keys import is_in
 from training.metrics import Ragged
 from training.pools import PanelPools
 from training.windows import Subset
@@ -27,6 +28,7 @@ TUNED: dict[Scenario, Subset] = {
 
 GRID = (0.0, 0.03, 0.07, 0.15, 0.3, 0.5, 0.8, 1.3)
 ROUNDS = 2
+STEP = 1.0
 CUT = 10
 LEAST = {"popularity": 1e-5}
 """Weights that remain: enough to order what nothing else speaks for, such as the slates of strangers."""
@@ -62,11 +64,12 @@ def tune(pools: Sequence[Pool], truth: Ragged, start: Mapping[str, float]) -> di
     Returns: weights by retriever name, the largest 1.
     """
     table = _Table.of(pools, truth)
-    single = max(np.eye(len(table.names), dtype=np.float32), key=table.ndcg)
+    heard = table.parts.any(axis=(1, 2))
     given = np.array([start.get(name, 0.0) for name in table.names], np.float32)
+    single = max(np.eye(len(table.names), dtype=np.float32)[heard], key=table.ndcg, default=given)
     best = max((single, *(_scaled(_climb(table, begin)) for begin in (given, single))), key=table.ndcg)
     # What found nothing here was not judged, such as browsing in a history of tills: it keeps its start weight.
-    best = np.where(table.parts.any(axis=(1, 2)), best, given)
+    best = np.where(heard, best, given)
     return {
         name: max(round(float(weight), 6), LEAST.get(name, 0.0)) for name, weight in zip(table.names, best, strict=True)
     }
@@ -78,19 +81,24 @@ def _scaled(weights: FloatMatrix) -> FloatMatrix:
 
 
 def _climb(table: _Table, weights: FloatMatrix) -> FloatMatrix:
-    """Change one weight at a time to the best of GRID, until a round gains nothing; silent ones stay."""
-    value = table.ndcg(weights)
+    """Change one weight at a time to the best of GRID, where that gains more than chance; silent ones stay.
+
+    A gain counts if it exceeds STEP standard errors of the paired differences: what is smaller would be fitted to
+    this window and not found in the next.
+    """
+    value = table.ndcg_each(table.totals(weights))
     for _ in range(ROUNDS):
-        before = value
+        changed = False
         for column in np.flatnonzero(table.parts.any(axis=(1, 2))):
             rest = table.totals(np.where(np.arange(len(weights)) == column, np.float32(0), weights))
-            for option in GRID:
-                reached = table.ndcg_of(rest + table.parts[column] * np.float32(option))
-                if reached > value + 1e-6:
-                    value = reached
-                    weights = weights.copy()
-                    weights[column] = option
-        if value - before < 1e-4:
+            reached = [table.ndcg_each(rest + table.parts[column] * np.float32(option)) for option in GRID]
+            best = int(np.argmax([one.mean() for one in reached]))
+            gain = reached[best] - value
+            if gain.mean() > STEP * gain.std() / np.sqrt(len(gain)) + 1e-6:
+                value, changed = reached[best], True
+                weights = weights.copy()
+                weights[column] = GRID[best]
+        if not changed:
             break
     return weights
 
@@ -147,18 +155,18 @@ class _Table:
 
     def ndcg(self, weights: FloatMatrix) -> float:
         """Return the mean NDCG at CUT under these weights."""
-        return self.ndcg_of(self.totals(weights))
+        return float(self.ndcg_each(self.totals(weights)).mean())
 
-    def ndcg_of(self, totals: FloatMatrix) -> float:
-        """Return the mean NDCG at CUT of given sums; ties fall to the lower row."""
+    def ndcg_each(self, totals: FloatMatrix) -> npt.NDArray[np.float64]:
+        """Return each person's NDCG at CUT under given sums; ties fall to the lower row."""
         below = self.penalty - totals
         best = np.argpartition(below, CUT - 1, axis=1)[:, :CUT]
         order = np.argsort(np.take_along_axis(below, best, axis=1), axis=1)
         gain = np.take_along_axis(self.gain, np.take_along_axis(best, order, axis=1), axis=1)
-        return float((gain @ self.discount / self.ideal).mean())
+        return np.asarray(gain @ self.discount / self.ideal, np.float64)
 
 
 def _wanted(truth: Ragged, member: npt.NDArray[np.int64], row: RowVector) -> npt.NDArray[np.bool_]:
     """Tell for each candidate whether its member bought it."""
     width = int(max(row.max(initial=0), truth.row.max(initial=0))) + 1
-    return np.isin(member * width + row, truth.member * width + truth.row)
+    return is_in(member * width + row, truth.member * width + truth.row)

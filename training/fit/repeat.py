@@ -9,6 +9,7 @@ from recommender.history import MINUTES_PER_DAY, Histories
 from recommender.interactions import PURCHASE_CODE, Pairs, Weights, summarize
 from recommender.retrievers.repeat import RepeatRetriever, due_ratio, share_rhythm
 from training.dataset import Snapshot
+from training.keys import is_in
 
 FloatVector = npt.NDArray[np.float32]
 RowVector = npt.NDArray[np.int32]
@@ -69,10 +70,10 @@ def due_lift(
     past = data.histories.before(start)
     then = _everywhere(past, start)
     pairs = summarize(past, then, weights)
-    future = np.unique(_bought_keys(data, start))
+    future = _bought_keys(data, start)
     known = pairs.purchased > 0
     key = pairs.query[known] * data.n_items + pairs.item_row[known]
-    bought = np.isin(key, future)
+    bought = is_in(key, future)
     ratio = due_ratio(share_rhythm(pairs, data.facts.product_row), then, interval, prior_gaps)[known]
     where = np.searchsorted(DUE_EDGES, ratio)
     expected = np.bincount(where, pairs.purchased[known], len(DUE_EDGES) + 1)

@@ -129,7 +129,7 @@ def pools() -> PanelPools:
 def recommender_before_the_window() -> Recommender:
     dataset = market()
     window = time_windows(dataset, 14, ["validation"])[0]
-    assert window.fit_minute < minute_of(70)
+    assert window.fit_minute <= minute_of(70)
     return fit_recommender(window.cut(dataset), window.fit_minute, SETTINGS)
 
 
