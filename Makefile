@@ -5,9 +5,13 @@ VENV   ?= .venv
 EXTRAS ?= train,demo,postgres,dev
 PYTEST_WORKERS ?= 2
 ARGS   ?=
+DATA   ?=
 
 bin   := $(VENV)/bin
 ready := $(VENV)/.installed
+
+# Each data set has an installation of its own.
+quality_data := $(notdir $(abspath $(or $(DATA),complete_journey)))
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -45,8 +49,12 @@ docs: $(ready) ## write docs/settings.md from the settings in the code
 bench: $(ready) ## measure ingest, training and serving, and print the figures
 	$(bin)/python -m tests.benchmarks $(ARGS)
 
-quality: $(ready) ## print the quality tables on Complete Journey, beside both baselines
-	$(bin)/python -m tests.quality $(ARGS)
+quality: export MEMBERWISE_HOME = var/quality/$(quality_data)
+quality: export MEMBERWISE_MODELS = var/quality/$(quality_data)/models
+quality: $(ready) ## print the quality tables on Complete Journey, or on the canonical tables in DATA=FOLDER
+	$(if $(DATA),$(bin)/memberwise ingest $(DATA) >/dev/null,DEMO_SERVE=0 $(bin)/memberwise demo >/dev/null)
+	$(if $(DATA),$(bin)/memberwise train >/dev/null)
+	$(bin)/memberwise bundles show
 
 constraints: ## remake constraints.txt: the newest versions that pyproject.toml accepts
 	@$(find_python); \
