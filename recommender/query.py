@@ -56,6 +56,13 @@ class Query:
     store_row: int | None = None
     personal: bool = True
     masks: tuple[Mask, ...] = ()
+    _pairs: dict[Weights, Pairs] = field(default_factory=dict, repr=False, compare=False)
+
+    def pairs(self, weights: Weights) -> Pairs:
+        """Return the pairs of the history under these weights; computed once, also for a batch of this query alone."""
+        if weights not in self._pairs:
+            self._pairs[weights] = summarize(self.history, np.array([self.as_of], np.int32), weights)
+        return self._pairs[weights]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,4 +128,5 @@ def batch_of(queries: Sequence[Query], allowed: Sequence[BoolVector | None]) -> 
         store_row=np.array([query.store_row or 0 for query in queries], np.int32),
         has_store=np.array([query.store_row is not None for query in queries], bool),
         allowed=tuple(allowed),
+        _pairs=queries[0]._pairs if len(queries) == 1 and queries[0].personal else {},
     )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from recommender.candidates import Slate
 from recommender.history import MINUTES_PER_DAY
-from recommender.interactions import Pairs, matrix_of, summarize
+from recommender.interactions import Pairs, matrix_of
 from recommender.pipeline import Recommender
 from recommender.query import Query
 from recommender.retrievers.neighbors import ItemNeighborRetriever
@@ -156,7 +156,7 @@ def _own_pairs(query: Query, recommender: Recommender) -> Pairs | None:
     repeat = next((part for part in recommender.retrievers if isinstance(part, RepeatRetriever)), None)
     if repeat is None or not query.personal or len(query.history.item_row) == 0:
         return None
-    return summarize(query.history, np.array([query.as_of], np.int32), repeat.weights)
+    return query.pairs(repeat.weights)
 
 
 def _partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int, int]:
@@ -165,7 +165,7 @@ def _partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int,
     wanted = [int(row) for row, source in zip(slate.row, slate.source, strict=True) if source == "item_neighbors"]
     if neighbors is None or not wanted:
         return {}
-    pairs = summarize(query.history, np.array([query.as_of], np.int32), neighbors.weights)
+    pairs = query.pairs(neighbors.weights)
     history = matrix_of(pairs, len(recommender.items), neighbors.browse_weight)
     votes = neighbors.similarity[history.indices][:, wanted].toarray() * history.data[:, None]
     best: npt.NDArray[np.int64] = votes.argmax(axis=0) if len(votes) else np.empty(0, np.int64)
