@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.bundle import SETTINGS, Bundle
 from recommender.columns import LEARNED_KINDS
@@ -123,7 +124,8 @@ def recommend_to(
     part = out.with_name(f".{out.name}.part")
     schema = pa.schema([*_COLUMNS[:1], ("at", pa.timestamp("us", "UTC")), *_COLUMNS[1:]] if timed else _COLUMNS)
     rows = 0
-    with _writer(part, out.suffix, schema) as writer:
+    # Small matrices: threads of the linear algebra would only wait for one another.
+    with threadpool_limits(1, "blas"), _writer(part, out.suffix, schema) as writer:
         for start in range(0, len(asks), CHUNK):
             table = source.table(asks[start : start + CHUNK], schema)
             writer.write_table(table)

@@ -125,6 +125,7 @@ def _open_engine(settings: CoreSettings) -> duckdb.DuckDBPyConnection:
     folder.mkdir(parents=True, exist_ok=True)
     engine.execute("SET temp_directory = ?", [str(folder)])
     engine.execute("SET preserve_insertion_order = false")
+    engine.execute("SET enable_progress_bar = false")
     return engine
 
 
