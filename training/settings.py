@@ -84,7 +84,7 @@ class FactorSettings:
         default=5, metadata=setting("Passes that continue an earlier window's fit.", minimum=1)
     )
     alpha: float = field(default=1.0, metadata=setting("Confidence per unit of weight.", minimum=0.001))
-    regularization: float = field(default=3.0, metadata=setting("L2 weight.", minimum=0))
+    regularization: float = field(default=3.0, metadata=setting("L2 weight.", minimum=0.001))
     min_members: int = field(
         default=3, metadata=setting("Items with fewer members get no factors.", unit="members", minimum=1)
     )
