@@ -103,8 +103,9 @@ def merge(parts: Sequence[Histories], day_offset_minutes: int) -> Histories:
     whole = stack(parts)
     day = (whole.minute.astype(np.int64) + day_offset_minutes) // MINUTES_PER_DAY
     order = np.lexsort((whole.kind, whole.item_row, whole.minute))
-    keys = np.stack((whole.item_row[order].astype(np.int64), day[order], whole.kind[order].astype(np.int64)))
-    _, first = np.unique(keys, axis=1, return_index=True)
+    # One number per item, day and kind; a day of int32 minutes has at most 22 bits.
+    key = ((whole.item_row.astype(np.int64) << 22) + day + (1 << 21) << 8) + whole.kind
+    _, first = np.unique(key[order], return_index=True)
     kept = order[np.sort(first)]
     return Histories(
         np.array([0, len(kept)], np.int64),
