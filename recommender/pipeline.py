@@ -69,21 +69,15 @@ class Recommender:
             queries: their masks, if any, have one entry per item, which may be more items than the models know.
         Returns: slates in the order of the queries.
         """
-        slates: dict[int, Slate] = {}
-        for scenario in dict.fromkeys(query.scenario for query in queries):
-            numbers = [i for i, query in enumerate(queries) if query.scenario is scenario]
-            slates.update(zip(numbers, self._of_scenario([queries[i] for i in numbers]), strict=True))
-        return [slates[i] for i in range(len(queries))]
-
-    def _of_scenario(self, queries: Sequence[Query]) -> list[Slate]:
-        """Return the slates of queries for one placement; only retrievers that count there are asked."""
-        heeded = self.ranker.heeded(queries[0].scenario) | {PopularityRetriever.name}
+        if not queries:
+            return []
+        heeded = {query.scenario: self._heeded(query.scenario) for query in queries}
         subjects = [scenario_mask(query, len(self.items)) for query in queries]
-        found = self._find(queries, subjects, heeded)
-        slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
-        short = [i for i, slate in enumerate(slates) if len(slate.row) < queries[i].count]
-        for i in short:
-            slates[i] = self._search_deeper(queries[i], subjects[i], slates[i], heeded)
+        found = self._find(queries, subjects, frozenset[str]().union(*heeded.values()))
+        slates = [self._slate(query, found, i, heeded[query.scenario]) for i, query in enumerate(queries)]
+        for i, query in enumerate(queries):
+            if len(slates[i].row) < query.count:
+                slates[i] = self._search_deeper(query, subjects[i], slates[i], heeded[query.scenario])
         return slates
 
     def find(self, queries: Sequence[Query]) -> Found:
@@ -98,13 +92,21 @@ class Recommender:
         pool = unite({part.name: self._retrieve(part, batch) for part in self.retrievers if part.name in asked})
         return Found(batch, pool, self.ranker.rank(pool, batch, [query.scenario for query in queries]))
 
+    def _heeded(self, scenario: Scenario) -> frozenset[str]:
+        """Return the retrievers that are asked for a placement: those that count there, and popularity."""
+        return self.ranker.heeded(scenario) | {PopularityRetriever.name}
+
     def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
         return part.retrieve(batch, self.depth[part.name])
 
-    def _slate(self, query: Query, found: Found, number: int) -> Slate:
+    def _slate(self, query: Query, found: Found, number: int, heeded: frozenset[str]) -> Slate:
         """Apply the rules to one query's ranked candidates and cut."""
         part = slice(int(found.pool.indptr[number]), int(found.pool.indptr[number + 1]))
         row, score, source = found.pool.row[part], found.ranked.score[part], found.ranked.source[part]
+        # What only other retrievers found is here because another query of the batch asked them.
+        columns = [column for column, name in enumerate(found.pool.retrievers) if name in heeded]
+        spoken_for = ~np.isnan(found.pool.scores[part][:, columns]).all(axis=1)
+        row, score, source = row[spoken_for], score[spoken_for], source[spoken_for]
         dropped = count_dropped(query, row)
         allowed = all_masks(query)
         if allowed is not None:
@@ -123,7 +125,7 @@ class Recommender:
         again = slate
         if allowed is not None:
             found = self._find([query], [both(subject, allowed[: len(self.items)])], heeded)
-            again = self._slate(query, found, 0)
+            again = self._slate(query, found, 0, heeded)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
         if len(filler) == 0:

@@ -67,7 +67,11 @@ class Blend:
         parts = relative_scores(pool) * table[pool.query]
         # A retriever that did not find a candidate is never its source, even if nothing counts.
         source = np.where(np.isnan(pool.scores), np.float32(-1), parts).argmax(axis=1)
-        return Ranked(parts.sum(axis=1), source)
+        # Summed column by column: retrievers that were asked for other queries of the batch change no digit.
+        score = np.zeros(len(parts), np.float32)
+        for column in parts.T:
+            score += column
+        return Ranked(score, source)
 
     def heeded(self, scenario: Scenario) -> frozenset[str]:
         """Return the names of the retrievers that weigh more than nothing."""
