@@ -13,6 +13,7 @@ RowVector = npt.NDArray[np.int32]
 FloatVector = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float32]
 BoolVector = npt.NDArray[np.bool_]
+BoolMatrix = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,24 @@ class Pool:
         """The query number of each candidate, int64, (n,)."""
         return np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
 
-
     def part(self, start: int, stop: int) -> Pool:
         """Return the pool of the queries from `start` to before `stop`."""
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         bounds = self.indptr[start : stop + 1] - first
         return Pool(bounds, self.row[first:last], self.scores[first:last], self.retrievers)
+
+    def heard(self, heeded: BoolMatrix) -> Pool:
+        """Return the pool with only what each query heeds: other scores are NaN, candidates without any left out.
+
+        Args:
+            heeded: bool, (n_queries, n_retrievers).
+        """
+        if heeded.all():
+            return self
+        scores = np.where(heeded[self.query], self.scores, np.float32(np.nan))
+        kept = ~np.isnan(scores).all(axis=1)
+        passed = np.concatenate(([0], np.cumsum(kept)))
+        return Pool(passed[self.indptr].astype(np.int64), self.row[kept], scores[kept], self.retrievers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,25 +71,31 @@ class Recommender:
         """
         if not queries:
             return []
-        heeded = {query.scenario: self._heeded(query.scenario) for query in queries}
         subjects = [scenario_mask(query, len(self.items)) for query in queries]
-        found = self._find(queries, subjects, frozenset[str]().union(*heeded.values()))
-        slates = [self._slate(query, found, i, heeded[query.scenario]) for i, query in enumerate(queries)]
+        found = self._find(queries, subjects, [self._heeded(query.scenario) for query in queries])
+        slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
         for i, query in enumerate(queries):
             if len(slates[i].row) < query.count:
-                slates[i] = self._search_deeper(query, subjects[i], slates[i], heeded[query.scenario])
+                slates[i] = self._search_deeper(query, subjects[i], slates[i])
         return slates
 
     def find(self, queries: Sequence[Query]) -> Found:
         """Return the ranked candidates of each query, of all retrievers, before the rules; blends are tuned on them."""
         subjects = [scenario_mask(query, len(self.items)) for query in queries]
-        return self._find(queries, subjects, frozenset(part.name for part in self.retrievers))
+        everyone = frozenset(part.name for part in self.retrievers)
+        return self._find(queries, subjects, [everyone] * len(queries))
 
     def _find(
-        self, queries: Sequence[Query], allowed: Sequence[BoolVector | None], asked: frozenset[str]
+        self,
+        queries: Sequence[Query],
+        allowed: Sequence[BoolVector | None],
+        heeded: Sequence[frozenset[str]],
     ) -> Found:
+        """Retrieve and rank; each query hears the retrievers it heeds, whatever the others of the batch ask."""
         batch = batch_of(queries, allowed)
+        asked = frozenset[str]().union(*heeded)
         pool = unite({part.name: self._retrieve(part, batch) for part in self.retrievers if part.name in asked})
+        pool = pool.heard(np.array([[name in names for name in pool.retrievers] for names in heeded], bool))
         return Found(batch, pool, self.ranker.rank(pool, batch, [query.scenario for query in queries]))
 
     def _heeded(self, scenario: Scenario) -> frozenset[str]:
@@ -99,14 +105,10 @@ class Recommender:
     def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
         return part.retrieve(batch, self.depth[part.name])
 
-    def _slate(self, query: Query, found: Found, number: int, heeded: frozenset[str]) -> Slate:
+    def _slate(self, query: Query, found: Found, number: int) -> Slate:
         """Apply the rules to one query's ranked candidates and cut."""
         part = slice(int(found.pool.indptr[number]), int(found.pool.indptr[number + 1]))
         row, score, source = found.pool.row[part], found.ranked.score[part], found.ranked.source[part]
-        # What only other retrievers found is here because another query of the batch asked them.
-        columns = [column for column, name in enumerate(found.pool.retrievers) if name in heeded]
-        spoken_for = ~np.isnan(found.pool.scores[part][:, columns]).all(axis=1)
-        row, score, source = row[spoken_for], score[spoken_for], source[spoken_for]
         dropped = count_dropped(query, row)
         allowed = all_masks(query)
         if allowed is not None:
@@ -117,15 +119,14 @@ class Recommender:
         strategy = "personal" if query.personal and len(query.history.item_row) else "popular"
         return Slate(row[best], score[best], names, strategy, dropped)
 
-    def _search_deeper(
-        self, query: Query, subject: BoolVector | None, slate: Slate, heeded: frozenset[str]
-    ) -> Slate:
+    def _search_deeper(self, query: Query, subject: BoolVector | None, slate: Slate) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
         allowed = all_masks(query)
         again = slate
         if allowed is not None:
-            found = self._find([query], [both(subject, allowed[: len(self.items)])], heeded)
-            again = self._slate(query, found, 0, heeded)
+            inside = both(subject, allowed[: len(self.items)])
+            found = self._find([query], [inside], [self._heeded(query.scenario)])
+            again = self._slate(query, found, 0)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
         if len(filler) == 0:
