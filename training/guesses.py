@@ -9,11 +9,12 @@ from typing import Any
 
 from training.sources.times import ISO
 
+_LOOKED_AT, _MOST_FORMATS = 300, 3
 TIME_FORMATS = (
-    "%Y-%m-%d %H:%M:%S",
     "%Y/%m/%d %H:%M:%S",
-    "%Y-%m-%d %H:%M",
     "%Y/%m/%d %H:%M",
+    "%Y-%m-%d %H:%M:%S",
+    "%Y-%m-%d %H:%M",
     "%Y-%m-%d",
     "%Y/%m/%d",
     "%Y%m%d%H%M%S",
@@ -42,8 +43,8 @@ KINDS = {
     ),
     "return": "return refund 退货 退款 退单 销售退货 退",
     "view": (
-        "view pv click browse pageview detail viewdetail itemview viewitem productview viewproduct goodsview viewgoods 浏览 点击 查看 访问 "
-        "曝光点击 商品浏览 浏览商品"
+        "view pv click browse pageview detail viewdetail itemview viewitem productview viewproduct goodsview "
+        "viewgoods 浏览 点击 查看 访问 曝光点击 商品浏览 浏览商品"
     ),
     "search": "search 搜索",
     "favorite": "favorite favourite fav collect wishlist 收藏",
@@ -70,21 +71,42 @@ _STATUS_WORDS = {_word(word): status for status, words in UNPAID.items() for wor
 
 
 def guess_time(values: Sequence[str]) -> dict[str, Any]:
-    """Return the keys of a rule that reads all of the values as times; nothing for ISO 8601.
+    """Return the keys of a rule that reads most of the values as times; nothing for ISO 8601 alone.
 
     Numbers are seconds or milliseconds since 1970, or days counted from a date that a person must fill in.
     """
-    numbers = all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values)
-    if numbers and all(len(value) in (10, 13) for value in values):
+    values = values[:: len(values) // _LOOKED_AT + 1]
+    if all(re.fullmatch(r"\d{10}|\d{13}", value) for value in values):
         unit = "second" if len(values[0]) == 10 else "millisecond"
         return {"origin": "1970-01-01T00:00:00Z", "unit": unit}
-    for format_ in TIME_FORMATS:
-        if all(_fits(value, format_) for value in values):
-            return {} if format_ in ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S") else {"formats": [format_]}
-    if numbers:
+    formats: list[str] = []
+    left = list(values)
+    while left and len(formats) < _MOST_FORMATS:
+        fits = {one: sum(_fits(value, one) for value in left) for one in (ISO, *TIME_FORMATS)}
+        best = max(fits, key=lambda one: fits[one])
+        if fits[best] <= (len(values) // 20 if formats else 0):
+            break
+        formats.append(best)
+        left = [value for value in left if not _fits(value, best)]
+    if not formats and all(re.fullmatch(r"\d+(\.\d+)?", value) for value in values):
         return {"origin": "???", "unit": "day"}
-    mixed = [format_ for format_ in TIME_FORMATS if any(_fits(value, format_) for value in values)]
-    return {"formats": [ISO, *mixed[:3]]} if mixed and not all(map(_is_iso, values)) else {}
+    return {} if formats in ([], [ISO]) else {"formats": formats}
+
+
+def is_time_of_day(values: Sequence[str]) -> bool:
+    """Whether values are times without a date."""
+    return bool(values) and all(re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?", value) for value in values)
+
+
+def join_time_of_day(date: dict[str, Any], values: Sequence[str]) -> dict[str, Any]:
+    """Return the keys of a rule for a date, a space and a time of day.
+
+    Args:
+        date: the keys for the date alone.
+        values: the times of day.
+    """
+    clock = "%H:%M:%S" if values[0].count(":") == 2 else "%H:%M"
+    return {"formats": [f"{one} {clock}" for one in date["formats"]]} if "formats" in date else {}
 
 
 def guess_money(header: str, values: Sequence[str]) -> str:
@@ -106,6 +128,8 @@ def guess_statuses(values: Sequence[str]) -> dict[str, str]:
 
 
 def _fits(value: str, format_: str) -> bool:
+    if format_ == ISO:
+        return _is_iso(value)
     try:
         datetime.strptime(value, format_)  # noqa: DTZ007
     except ValueError:
@@ -114,8 +138,9 @@ def _fits(value: str, format_: str) -> bool:
 
 
 def _is_iso(value: str) -> bool:
+    """Whether a text is ISO 8601 with hyphens, as ingest reads it."""
     try:
         datetime.fromisoformat(value)
     except ValueError:
         return False
-    return True
+    return re.match(r"\d{4}-\d{2}-\d{2}", value) is not None

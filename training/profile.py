@@ -12,7 +12,14 @@ from typing import Any
 
 from recommender.columns import TABLES, ColumnKind
 from recommender.errors import InputError
-from training.guesses import guess_kinds, guess_money, guess_statuses, guess_time
+from training.guesses import (
+    guess_kinds,
+    guess_money,
+    guess_statuses,
+    guess_time,
+    is_time_of_day,
+    join_time_of_day,
+)
 from training.headers import match_headers
 from training.sources.cells import clean
 from training.sources.duck import name, open_duck
@@ -142,13 +149,17 @@ def _draft_rule(table: str, column: str, headers: Sequence[str], samples: Sample
     kind = TABLES[table].column(column).kind
     if column == "category" and len(headers) > 1:
         return {"join": [one for one in samples if one in headers], "separator": " > "}
+    if kind is ColumnKind.TIME and is_time_of_day(values):
+        days = [one for one in headers if not is_time_of_day(samples[one])]
+        if days:
+            return {"join": [days[0], header], **join_time_of_day(guess_time(samples[days[0]]), values)}
     if kind is ColumnKind.TIME and values:
         keys = guess_time(values)
         return {"column": header, **keys} if keys else header
     if kind is ColumnKind.CENTS and guess_money(header, values) == "cents":
         return {"column": header, "money": "cents"}
     if column == "kind":
-        return {"column": header, "values": guess_kinds(values) or {value: UNDECIDED for value in values[:20]}}
+        return {"column": header, "values": guess_kinds(values) or dict.fromkeys(values[:20], UNDECIDED)}
     if column == "status" and table == "events":
         statuses = guess_statuses(values)
         return {"column": header, "values": statuses, "keep_others": True} if statuses else header

@@ -24,6 +24,7 @@ from training.loading.problems import check_rows, report_problems
 from training.loading.rejects import CONFLICT, Reject
 from training.loading.staging import BATCH_ROWS, Part, Staged, stage_events
 from training.loading.summary import ledger_rows, summarise
+from training.sources.duck import stream
 from training.sources.event_query import event_query
 from training.sources.highest import prepare_highest
 from training.sources.mapping import COMPUTED, TableRules
@@ -76,7 +77,7 @@ class EventLoad:
         query = event_query(selection, load.run.options.source_name)
         with load.run.progress.stage(load.title, load.source.rows) as step:
             return stage_events(
-                load.duck.sql(query).to_arrow_reader(BATCH_ROWS),
+                stream(load.duck, query, BATCH_ROWS),
                 load.log,
                 load.workspace,
                 erased,

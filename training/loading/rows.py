@@ -18,6 +18,7 @@ from recommender.storage.upserts import UpsertCounts, upsert
 from training.loading.counts import Shares, TableCounts
 from training.loading.place import TableLoad
 from training.loading.problems import check_rows, report_problems
+from training.sources.duck import stream
 from training.sources.highest import prepare_highest
 from training.sources.selection import Selection, select
 
@@ -45,7 +46,7 @@ class RowLoad:
         highest = prepare_highest(load.duck, load.source, self._rules, load.context)
         selection = select(load.source, self._rules, load.context, load.run.now, highest)
         before, read, skipped = load.rejects.total, 0, 0
-        reader = load.duck.sql(_query(selection)).to_arrow_reader(_BATCH_ROWS)
+        reader = stream(load.duck, _query(selection), _BATCH_ROWS)
         fields = list(reader.schema)[: len(selection.filled)]
         with (
             load.run.progress.stage(load.title, load.source.rows) as step,

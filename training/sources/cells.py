@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from recommender.columns import Column, ColumnKind, TableSpec
 from recommender.ids import MAX_ID_BYTES
 from training.sources import times
-from training.sources.duck import name, text, texts
+from training.sources.duck import name, one_of, text
 from training.sources.mapping import ALWAYS_STRIPPED, Context, Rule
 
 MAX_TEXT_BYTES = 4_000
@@ -109,7 +109,7 @@ def _text_checks(spec: TableSpec, column: Column, rule: Rule) -> list[Check]:
     checks = []
     if (rule.values and rule.otherwise is None and not rule.keep_others) or rule.signs:
         blanked = [old for old, new in rule.values if old and not new]
-        but = f" AND {shown} NOT IN ({texts(blanked)})" if blanked else ""
+        but = f" AND NOT {one_of(shown, blanked)}" if blanked else ""
         accepted = ", ".join(old for old, _ in rule.values if old) or "a number"
         checks.append(Check(f"{given} IS NULL AND {shown} IS NOT NULL{but}", column.name, "unknown_value", accepted))
     if column.required:
@@ -132,7 +132,7 @@ def _value(column: Column, rule: Rule, context: Context, highest: str | None) ->
         return times.formatted_date(given, rule.formats or (times.ISO,))
     if kind is ColumnKind.BOOLEAN:
         word = f"lower({given})"
-        return f"CASE WHEN {word} IN ({texts(_TRUE)}) THEN TRUE WHEN {word} IN ({texts(_FALSE)}) THEN FALSE END"
+        return f"CASE WHEN {one_of(word, _TRUE)} THEN TRUE WHEN {one_of(word, _FALSE)} THEN FALSE END"
     if kind is ColumnKind.CHOICE:
         return f"lower({given})"
     if kind is ColumnKind.NUMBER:
@@ -190,7 +190,7 @@ def _value_checks(column: Column, rule: Rule, context: Context) -> list[Check]:
     elif kind is ColumnKind.NUMBER:
         checks.append(Check(f"NOT isfinite({value})", column.name, "not_a_number", "a finite number"))
     elif kind is ColumnKind.CHOICE:
-        outside = f"{value} NOT IN ({texts(column.choices)})"
+        outside = f"NOT {one_of(value, column.choices)}"
         checks.append(Check(outside, column.name, "not_a_choice", ", ".join(column.choices)))
     elif kind is ColumnKind.JSON:
         checks.append(Check(f"NOT json_valid({given})", column.name, "not_json", "JSON"))

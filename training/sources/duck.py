@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,25 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def texts(values: Iterator[str] | tuple[str, ...] | list[str]) -> str:
-    """Quote texts for an IN list."""
+def texts(values: Iterable[str]) -> str:
+    """Quote texts for a list."""
     return ", ".join(text(value) for value in values)
+
+
+def one_of(expression: str, values: Iterable[str]) -> str:
+    """Return the condition that an expression is one of some texts; NULL if it is NULL.
+
+    Not IN: DuckDB turns a long list into a join, and a join loses the order of rows.
+    """
+    cases = " ".join(f"WHEN {text(value)} THEN TRUE" for value in values)
+    return f"(CASE {expression} {cases} WHEN {expression} THEN FALSE END)"
+
+
+def stream(connection: duckdb.DuckDBPyConnection, query: str, batch_rows: int) -> pa.RecordBatchReader:
+    """Run a query as a stream of batches in the order of the file that it reads."""
+    plan = "".join(row[1] for row in connection.execute(f"EXPLAIN {query}").fetchall()).upper()
+    assert "JOIN" not in plan, "a join loses the order of rows, and with it their lines"
+    return connection.sql(query).to_arrow_reader(batch_rows)
 
 
 def name(value: str) -> str:

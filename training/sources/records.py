@@ -83,6 +83,11 @@ class Scan:
     return_ends: int = 0
 
     @property
+    def line_end(self) -> str:
+        """How records end, in the copy if there is one."""
+        return "\r\n" if self.return_ends and not self.plain_ends else "\n"
+
+    @property
     def clean(self) -> bool:
         """Whether the file can be read as it is."""
         return not self.dropped and not (self.plain_ends and self.return_ends)
@@ -96,6 +101,7 @@ def scan_records(
     *,
     start: int = 0,
     first_line: int = 1,
+    header_end: bytes = b"",
     transcoded: bool = False,
 ) -> Scan:
     """Look over all records of a UTF-8 file, in bounded memory.
@@ -105,9 +111,12 @@ def scan_records(
         report: takes each record that is left out.
         start: byte at which the first record begins.
         first_line: line number there.
+        header_end: how the header before it ends, since one kind of line end is read only.
         transcoded: replacement characters stand for bytes that could not be decoded.
     """
     scanner = _Scanner(dialect, columns, report, start, first_line, transcoded)
+    scanner.scan.return_ends += header_end.endswith(b"\r\n")
+    scanner.scan.plain_ends += header_end.endswith(b"\n") and not header_end.endswith(b"\r\n")
     with path.open("rb") as file:
         file.seek(start)
         rest = b""

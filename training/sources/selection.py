@@ -15,7 +15,7 @@ from recommender.columns import ColumnKind, TableSpec
 from recommender.events import HASHED_NAMESPACES, MEMBER_NAMESPACE
 from training.sources.barcodes import scale_layer
 from training.sources.cells import Cell, Check, clean, make_cell
-from training.sources.duck import HASH_IDENTITY, name, text, texts
+from training.sources.duck import HASH_IDENTITY, name, one_of, text
 from training.sources.mapping import Condition, Context, Rule, TableRules
 from training.sources.source import Source
 
@@ -110,8 +110,8 @@ def select(
 def _skipped(conditions: tuple[Condition, ...]) -> str:
     parts = []
     for condition in conditions:
-        matches = f"coalesce({name('k_' + condition.column)}, '') IN ({texts(condition.values)})"
-        parts.append(f"NOT ({matches})" if condition.only else matches)
+        matches = one_of(f"coalesce({name('k_' + condition.column)}, '')", condition.values)
+        parts.append(f"NOT {matches}" if condition.only else matches)
     return " OR ".join(parts) or "FALSE"
 
 
@@ -137,7 +137,7 @@ def _identity_values(table: TableRules, values: Mapping[str, str]) -> dict[str, 
 
 
 def _hashed(given: str) -> str:
-    condition = f"lower(t_namespace) IN ({texts(sorted(HASHED_NAMESPACES))})"
+    condition = one_of("lower(t_namespace)", sorted(HASHED_NAMESPACES))
     return f"CASE WHEN {condition} THEN {HASH_IDENTITY}(lower(t_namespace), {given}) ELSE {given} END"
 
 
@@ -187,6 +187,6 @@ def _problem_layer(spec: TableSpec, layer: str, cells: Mapping[str, Cell], check
     for column, cell in cells.items():
         numbers = [str(number) for number, check in enumerate(checks) if check.column == column]
         if numbers and column not in _PRIVATE.get(spec.name, ()):
-            shown.append(f"WHEN problem IN ({', '.join(numbers)}) THEN {cell.shown}")
-    text_shown = f"CASE WHEN problem IS NULL THEN NULL {' '.join(shown)} END" if shown else "CAST(NULL AS VARCHAR)"
+            shown += [f"WHEN {number} THEN {cell.shown}" for number in numbers]
+    text_shown = f"CASE problem {' '.join(shown)} END" if shown else "CAST(NULL AS VARCHAR)"
     return f"SELECT *, {text_shown} AS shown FROM (SELECT *, {problem} AS problem FROM ({layer}))"

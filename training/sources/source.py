@@ -111,15 +111,26 @@ def _open_csv(
     head = _read_head(utf8, layout)
     delimiter = layout.delimiter or guess_delimiter(head.first)
     dialect = Dialect(delimiter, layout.quote)
-    columns, start, line = layout.columns, head.start, head.line
+    columns, start, line, ending = layout.columns, head.start, head.line, b""
     if not columns:
         columns = _parse_header(head.first, dialect, path)
-        start, line = head.start + head.size, head.line + head.lines
-    scan = scan_records(utf8, dialect, len(columns), report, start=start, first_line=line, transcoded=transcoded)
+        start, line, ending = head.start + head.size, head.line + head.lines, head.first[-2:].encode()
+    scan = scan_records(
+        utf8,
+        dialect,
+        len(columns),
+        report,
+        start=start,
+        first_line=line,
+        header_end=ending,
+        transcoded=transcoded,
+    )
     plain = scan.clean and head.start == 0 and not layout.columns
     if not plain:
         copy_records(utf8, workspace / "records", scan, start)
-    relation = _csv_relation(utf8 if plain else workspace / "records", dialect, len(columns), header=plain)
+    relation = _csv_relation(
+        utf8 if plain else workspace / "records", dialect, len(columns), scan.line_end, header=plain
+    )
     return Source(path, columns, relation, scan.records, scan.malformed, scan.lines)
 
 
@@ -140,7 +151,7 @@ def _open_json(
         clean = workspace / "records"
         copy_records(utf8, clean, scan, mark)
     paths = json_paths(clean, path.name)
-    relation = _csv_relation(clean, _LINES, 1, header=False)
+    relation = _csv_relation(clean, _LINES, 1, scan.line_end, header=False)
     return Source(path, tuple(paths), relation, scan.records, scan.malformed, scan.lines, paths)
 
 
@@ -162,7 +173,7 @@ def _open_parquet(path: Path) -> Source:
     return Source(path, tuple(schema.names), relation, rows, 0, None)
 
 
-def _csv_relation(path: Path, dialect: Dialect, columns: int, *, header: bool) -> str:
+def _csv_relation(path: Path, dialect: Dialect, columns: int, line_end: str, *, header: bool) -> str:
     names = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(columns))
     options = (
         "auto_detect = false",
@@ -170,6 +181,7 @@ def _csv_relation(path: Path, dialect: Dialect, columns: int, *, header: bool) -
         f"delim = {text(dialect.delimiter)}",
         f"quote = {text(dialect.quote)}",
         f"escape = {text(dialect.quote)}",
+        f"new_line = {text(line_end.replace(chr(13), chr(92) + 'r').replace(chr(10), chr(92) + 'n'))}",
         f"max_line_size = {2 * MAX_RECORD_BYTES}",
         f"buffer_size = {_BUFFER_BYTES}",
         f"columns = {{{names}}}",
