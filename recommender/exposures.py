@@ -214,9 +214,7 @@ def _open_spool_file(folder: Path, now: datetime) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     while True:
         name = f"{now:%Y%m%dT%H%M%S%f}-{os.getpid()}-{secrets.token_hex(4)}{SPOOL_SUFFIX}"
-        handle = os.open(
-            folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640
-        )
+        handle = os.open(folder / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         fcntl.flock(handle, fcntl.LOCK_SH)
         if os.fstat(handle).st_nlink:
             return handle
