@@ -111,11 +111,14 @@ def matrix_of(pairs: Pairs, n_items: int, browse_weight: float = 1.0) -> sp.csr_
     Returns: float32 CSR, (n_histories, n_items), without explicit zeros, columns rising.
     """
     data = pairs.purchased + np.float32(browse_weight) * pairs.browsed
-    matrix = sp.csr_matrix(
-        (data, pairs.item_row, pairs.indptr), shape=(len(pairs.indptr) - 1, n_items), dtype=np.float32
-    )
+    item_row, indptr = pairs.item_row, pairs.indptr
+    if not data.all():
+        # Pairs are shared by all retrievers of a batch, so nothing may be taken out of them in place.
+        kept = data != 0
+        data, item_row = data[kept], item_row[kept]
+        indptr = np.concatenate(([0], np.cumsum(kept)))[indptr]
+    matrix = sp.csr_matrix((data, item_row, indptr), shape=(len(indptr) - 1, n_items), dtype=np.float32)
     matrix.has_sorted_indices = True
-    matrix.eliminate_zeros()
     return matrix
 
 

@@ -56,7 +56,7 @@ class Query:
     store_row: int | None = None
     personal: bool = True
     masks: tuple[Mask, ...] = ()
-    _pairs: dict[Weights, Pairs] = field(default_factory=dict, repr=False, compare=False)
+    _pairs: dict[Weights, Pairs] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def pairs(self, weights: Weights) -> Pairs:
         """Return the pairs of the history under these weights; computed once, also for a batch of this query alone."""

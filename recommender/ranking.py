@@ -64,14 +64,16 @@ class Blend:
             [[self.weights[scenario].get(name, 0.0) for name in pool.retrievers] for scenario in scenarios],
             np.float32,
         )
-        parts = relative_scores(pool) * table[pool.query]
-        # A retriever that did not find a candidate is never its source, even if nothing counts.
-        source = np.where(np.isnan(pool.scores), np.float32(-1), parts).argmax(axis=1)
+        weights = table[pool.query]
+        parts = relative_scores(pool) * weights
+        # The source is a retriever that found the candidate, and before all others one that counts.
+        credit = np.where(weights > 0, parts, np.float32(-1))
+        credit[np.isnan(pool.scores)] = -2
         # Summed column by column: retrievers that were asked for other queries of the batch change no digit.
         score = np.zeros(len(parts), np.float32)
         for column in parts.T:
             score += column
-        return Ranked(score, source)
+        return Ranked(score, credit.argmax(axis=1))
 
     def heeded(self, scenario: Scenario) -> frozenset[str]:
         """Return the names of the retrievers that weigh more than nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +65,10 @@ class RetrieverContract:
         before = {name: array.tobytes() for name, array in part.state().arrays.items()}
         for array in (*part.state().arrays.values(), *arrays_of(asked)):
             array.setflags(write=False)
-        first, second = part.retrieve(asked, 10), part.retrieve(asked, 10)
-        assert same(first, second)
+        first, pairs = part.retrieve(asked, 10), pairs_of(asked, part)
+        assert same(part.retrieve(asked, 10), first)
         assert {name: array.tobytes() for name, array in part.state().arrays.items()} == before
+        assert pairs_of(asked, part) == pairs == pairs_of(batch(*queries), part)
 
     @pytest.mark.parametrize("count", [1, 7, ALL])
     def test_candidates_keep_their_form(
@@ -155,3 +156,10 @@ def arrays_of(asked: Batch) -> list[np.ndarray]:
     """Return all arrays of a batch."""
     whole = asked.histories
     return [whole.indptr, whole.item_row, whole.minute, whole.kind, whole.channel, asked.as_of, asked.store_row]
+
+
+def pairs_of(asked: Batch, part: Retriever) -> list[bytes]:
+    """Return the content of the pairs that a retriever shares with the others of its batch."""
+    weights = getattr(part, "weights", None)
+    pairs = None if weights is None else asked.pairs(weights)
+    return [] if pairs is None else [getattr(pairs, entry.name).tobytes() for entry in fields(pairs)]

@@ -102,6 +102,8 @@ def random_queries(rng: np.random.Generator, count: int, n_items: int, n_stores:
             (int(rng.integers(n_items)), float(rng.uniform(0.1, 120)), kinds[int(rng.integers(len(kinds)))])
             for _ in range(size)
         ]
+        if size:  # so long ago that it weighs nothing any more
+            entries.append((int(rng.integers(n_items)), 9000.0))
         store = int(rng.integers(n_stores + 1))
         queries.append(ask(*entries, store_row=store if store < n_stores else None, personal=bool(rng.random() < 0.9)))
     return queries

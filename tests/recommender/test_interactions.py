@@ -78,6 +78,18 @@ def test_matrix() -> None:
     assert matrix_of(summary(whole), 4, browse_weight=0).toarray()[0].tolist() == [0, 0, 0.5, 0]
 
 
+def test_a_matrix_leaves_the_pairs_as_they_are() -> None:
+    pairs = summary(histories([(0, 9000), (1, 1), (2, 1, VIEW)], [(0, 9000)], [(3, 2)]))
+    assert pairs.purchased.tolist()[0] == 0  # so long ago that nothing is left
+    matrix = matrix_of(pairs, 4, browse_weight=0)
+    assert matrix.nnz == 2
+    assert matrix.indptr.tolist() == [0, 1, 1, 2]
+    matrix.data[:] = 0
+    matrix.eliminate_zeros()
+    assert pairs.item_row.tolist() == [0, 1, 2, 0, 3]
+    assert pairs.indptr.tolist() == [0, 3, 4, 5]
+
+
 def test_heaviest_entries_of_a_row() -> None:
     matrix = sp.csr_matrix(np.array([[3, 1, 2, 1], [0, 0, 0, 5], [1, 1, 1, 0], [0, 0, 0, 0]], np.float32))
     assert heaviest(matrix, 2).toarray().tolist() == [[3, 0, 2, 0], [0, 0, 0, 5], [1, 1, 0, 0], [0, 0, 0, 0]]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from recommender.query import Scenario, batch_of
-from tests.learning import AS_OF, ask, batch, mask_of, plain_weights
+from tests.learning import AS_OF, ask, batch, history, mask_of, minutes_ago, plain_weights
 
 
 def test_queries_are_laid_side_by_side() -> None:
@@ -56,3 +56,15 @@ def test_queries_about_one_history_share_it() -> None:
 def test_nothing_is_spread_from_nothing() -> None:
     query, entry = batch(ask(), ask()).spread(np.array([0, 0, 0]))
     assert (query.tolist(), entry.tolist()) == ([], [])
+
+
+def test_a_query_shares_its_pairs_with_the_batch_of_itself_and_with_no_other_query() -> None:
+    first = ask((1, 10))
+    assert batch(first).pairs(plain_weights()) is first.pairs(plain_weights())
+    assert first.pairs(plain_weights()).purchased.tolist() == [0.5]
+    earlier = replace(first, as_of=AS_OF - 10 * 1440, history=history((1, 20)))
+    assert earlier.pairs(plain_weights()).purchased.tolist() == [0.5]
+    assert earlier.pairs(plain_weights()).first.tolist() == [minutes_ago(20)]
+    refused = replace(first, personal=False)
+    assert len(batch(refused).pairs(plain_weights()).item_row) == 0
+    assert first.pairs(plain_weights()).purchased.tolist() == [0.5]
