@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from training.train import Trained
 
 
+SCENARIOS = [part.value for part in Scenario]
+
+
 class Moment(click.ParamType):
     """A time in ISO 8601; without an offset it is in the retailer's time zone, which the command fills in."""
 
@@ -86,7 +89,7 @@ def evaluate(bundle_id: str | None, out: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.option("--members", required=True, help="all, or a CSV or Parquet file with member_id and perhaps at.")
-@click.option("--scenario", type=click.Choice([part.value for part in Scenario]), default=Scenario.HOME.value, show_default=True)
+@click.option("--scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0], show_default=True)
 @click.option("--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Items per member.")
 @click.option("--bundle", "bundle_id", help="The bundle to use; by default the promoted one.")
 @click.option("--stock/--no-stock", default=None, help="Leave out what is not in stock now (not with `at`).")
