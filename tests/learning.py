@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from hypothesis import HealthCheck, settings
 
 from recommender.candidates import Candidates
 from recommender.events import BROWSING_KINDS, KIND_CODES, EventKind
@@ -20,6 +21,9 @@ from recommender.retrievers.base import Json, Retriever, State
 AS_OF = 20_000 * MINUTES_PER_DAY
 """The present of these tests, at a UTC midnight."""
 PURCHASE, VIEW = EventKind.PURCHASE, EventKind.VIEW
+
+CHEAP = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Of property tests: few examples, and no complaints on a busy machine."""
 
 Entry = tuple[int, float] | tuple[int, float, EventKind]
 """Item row, days before AS_OF, kind; a purchase unless told otherwise."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.candidates import Candidates, head, keep_best, only_allowed, segment_numbers, unite
-from tests.learning import lists_of, mask_of
+from tests.learning import CHEAP, lists_of, mask_of
 
 
 def found(*lists: dict[int, float]) -> Candidates:
@@ -33,6 +33,7 @@ def test_head_takes_the_highest_and_of_equals_the_lowest_rows() -> None:
     assert head(score[:0], row[:0], 3).tolist() == []
 
 
+@CHEAP
 @given(st.lists(st.integers(0, 4), max_size=30), st.integers(1, 12), st.randoms(use_true_random=False))
 def test_head_is_the_front_of_a_full_sort(levels: list[int], count: int, random: object) -> None:
     score = np.array(levels, np.float32)
@@ -57,6 +58,7 @@ def test_keep_best_of_nothing() -> None:
     assert none.indptr.tolist() == [0, 0, 0]
 
 
+@CHEAP
 @given(st.permutations(range(8)))
 def test_keep_best_does_not_depend_on_the_order_given(order: list[int]) -> None:
     query = np.array([0, 0, 0, 1, 1, 1, 1, 1])[order]

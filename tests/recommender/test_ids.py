@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recommender.errors import InputError
 from recommender.ids import MAX_ID_BYTES, IdIndex, check_id
+from tests.learning import CHEAP
 
 IDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
 
@@ -70,6 +71,7 @@ def test_an_index_can_be_a_memory_map(tmp_path: Path) -> None:
     assert index.ids(np.array([2, 0])) == ["商品", "a"]
 
 
+@CHEAP
 @given(st.sets(IDS, max_size=12), st.lists(IDS, max_size=12))
 def test_ids_and_rows_are_inverse(ids: set[str], others: list[str]) -> None:
     index = IdIndex.of(ids)

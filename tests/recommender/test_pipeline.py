@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.candidates import Slate
@@ -16,7 +16,7 @@ from recommender.errors import BundleError
 from recommender.events import EventKind
 from recommender.pipeline import Recommender
 from recommender.query import Mask, Query, Scenario
-from tests.learning import VIEW, Entry, ask, mask_of
+from tests.learning import CHEAP, VIEW, Entry, ask, mask_of
 from tests.toy_shop import toy_recommender
 
 SHOP = toy_recommender(
@@ -235,7 +235,6 @@ class World:
     deep: bool
 
 
-CHEAP = settings(max_examples=25, deadline=None)
 KINDS = (EventKind.PURCHASE, EventKind.PURCHASE, EventKind.VIEW, EventKind.BASKET_ADD)
 LEVELS = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 
