@@ -167,9 +167,16 @@ def unite(found: dict[str, Candidates]) -> Pool:
     row = np.concatenate([part.row for part in found.values()])
     column = np.repeat(np.arange(len(names)), [len(part.row) for part in found.values()])
     score = np.concatenate([part.score for part in found.values()])
-    key = query * (int(row.max(initial=0)) + 1) + row
-    _, first, place = np.unique(key, return_index=True, return_inverse=True)
-    scores = np.full((len(first), len(names)), np.nan, np.float32)
+    n_rows = int(row.max(initial=0)) + 1
+    if n_queries == 1:  # the batch of one that serving asks
+        present = np.zeros(n_rows, bool)
+        present[row] = True
+        distinct = np.flatnonzero(present).astype(np.int32)
+        place, indptr = (np.cumsum(present) - 1)[row], np.array([0, len(distinct)])
+    else:
+        key = query * n_rows + row
+        _, first, place = np.unique(key, return_index=True, return_inverse=True)
+        distinct, indptr = row[first], np.searchsorted(query[first], np.arange(n_queries + 1))
+    scores = np.full((len(distinct), len(names)), np.nan, np.float32)
     scores[place, column] = score
-    indptr = np.searchsorted(query[first], np.arange(n_queries + 1))
-    return Pool(indptr, row[first], scores, names)
+    return Pool(indptr, distinct, scores, names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,24 @@ class Pairs:
         return segment_numbers(self.indptr)
 
 
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """Histories with the entries of each item together: all of a summary that the weights do not change.
+
+    order: int64, (n,), the entries by segment, item and minute; the next four are in this order.
+    segment, minute, is_purchase, kind: of each entry.
+    starts: int64, (n_pairs,), where each pair begins.  pairs: the summary, as if everything weighed nothing.
+    """
+
+    order: IntVector
+    segment: IntVector
+    minute: MinuteVector
+    is_purchase: npt.NDArray[np.bool_]
+    kind: npt.NDArray[np.uint8]
+    starts: IntVector
+    pairs: Pairs
+
+
 def summarize(histories: Histories, as_of: MinuteVector, weights: Weights) -> Pairs:
     """Reduce histories to one row per item touched.
 
@@ -70,34 +88,58 @@ def summarize(histories: Histories, as_of: MinuteVector, weights: Weights) -> Pa
         as_of: int32, (n_histories,), the minute from which ages are counted.
         weights: what an event counts.
     Returns: Pairs; items whose events all weigh nothing are kept, with weight 0.
-    Source: exponential decay of interactions as in Ding and Li (2005), "Time weight collaborative filtering".
     """
+    return weigh(arrange(histories), histories, as_of, weights)
+
+
+def arrange(histories: Histories) -> Arranged:
+    """Put the entries of each item together, which is done once for any number of weights."""
     segment = segment_numbers(histories.indptr)
     order = np.lexsort((histories.minute, histories.item_row, segment))
     segment, item_row = segment[order], histories.item_row[order]
     kind, minute = histories.kind[order], histories.minute[order]
     is_purchase = kind == PURCHASE_CODE
-    age_days = (as_of[segment] - minute).astype(np.float32) / MINUTES_PER_DAY
-    half_life = np.where(is_purchase, weights.purchase_half_life_days, weights.browse_half_life_days)
-    by_kind, by_channel = np.array(weights.by_kind, np.float32), np.array(weights.by_channel, np.float32)
-    weight = by_kind[kind] * by_channel[histories.channel[order]]
-    weight = (weight * np.exp2(-age_days / half_life)).astype(np.float32)
     starts = _starts(segment, item_row)
     if len(starts) == 0:
-        return _no_pairs(len(histories))
+        return Arranged(order, segment, minute, is_purchase, kind, starts, _no_pairs(len(histories)))
     first_purchase = np.where(is_purchase, minute, np.iinfo(np.int32).max)
     last_event = np.maximum.reduceat(minute, starts)
     last_purchase = np.maximum.reduceat(np.where(is_purchase, minute, np.iinfo(np.int32).min), starts)
     bought = np.add.reduceat(is_purchase.astype(np.float32), starts)
     sizes = np.bincount(segment[starts], minlength=len(histories))
-    return Pairs(
+    nothing = np.zeros(len(starts), np.float32)
+    pairs = Pairs(
         indptr=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
         item_row=item_row[starts],
         bought=bought,
-        purchased=np.add.reduceat(np.where(is_purchase, weight, np.float32(0)), starts),
-        browsed=np.add.reduceat(np.where(is_purchase, np.float32(0), weight), starts),
+        purchased=nothing,
+        browsed=nothing,
         first=np.where(bought > 0, np.minimum.reduceat(first_purchase, starts), last_event).astype(np.int32),
         last=np.where(bought > 0, last_purchase, last_event).astype(np.int32),
+    )
+    return Arranged(order, segment, minute, is_purchase, kind, starts, pairs)
+
+
+def weigh(arranged: Arranged, histories: Histories, as_of: MinuteVector, weights: Weights) -> Pairs:
+    """Return the summary of arranged histories under some weights.
+
+    Args:
+        arranged: of `histories`.
+        histories, as_of, weights: as for summarize().
+    Source: exponential decay of interactions as in Ding and Li (2005), "Time weight collaborative filtering".
+    """
+    if len(arranged.starts) == 0:
+        return arranged.pairs
+    is_purchase = arranged.is_purchase
+    age_days = (as_of[arranged.segment] - arranged.minute).astype(np.float32) / MINUTES_PER_DAY
+    half_life = np.where(is_purchase, weights.purchase_half_life_days, weights.browse_half_life_days)
+    by_kind, by_channel = np.array(weights.by_kind, np.float32), np.array(weights.by_channel, np.float32)
+    weight = by_kind[arranged.kind] * by_channel[histories.channel[arranged.order]]
+    weight = (weight * np.exp2(-age_days / half_life)).astype(np.float32)
+    return replace(
+        arranged.pairs,
+        purchased=np.add.reduceat(np.where(is_purchase, weight, np.float32(0)), arranged.starts),
+        browsed=np.add.reduceat(np.where(is_purchase, np.float32(0), weight), arranged.starts),
     )
 
 

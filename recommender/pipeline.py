@@ -95,7 +95,8 @@ class Recommender:
         batch = batch_of(queries, allowed)
         asked = frozenset[str]().union(*heeded)
         pool = unite({part.name: self._retrieve(part, batch) for part in self.retrievers if part.name in asked})
-        pool = pool.heard(np.array([[name in names for name in pool.retrievers] for names in heeded], bool))
+        if any(names != asked for names in heeded):
+            pool = pool.heard(np.array([[name in names for name in pool.retrievers] for names in heeded], bool))
         return Found(batch, pool, self.ranker.rank(pool, batch, [query.scenario for query in queries]))
 
     def _heeded(self, scenario: Scenario) -> frozenset[str]:

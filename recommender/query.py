@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.history import Histories, stack
-from recommender.interactions import Pairs, Weights, summarize
+from recommender.interactions import Arranged, Pairs, Weights, arrange, summarize, weigh
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -84,6 +84,7 @@ class Batch:
     has_store: BoolVector
     allowed: tuple[BoolVector | None, ...]
     _pairs: dict[Weights, Pairs] = field(default_factory=dict)
+    _arranged: list[Arranged] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.history_of)
@@ -91,7 +92,9 @@ class Batch:
     def pairs(self, weights: Weights) -> Pairs:
         """Return the pairs of each history under these weights; computed once per batch."""
         if weights not in self._pairs:
-            self._pairs[weights] = summarize(self.histories, self.as_of, weights)
+            if not self._arranged:
+                self._arranged.append(arrange(self.histories))
+            self._pairs[weights] = weigh(self._arranged[0], self.histories, self.as_of, weights)
         return self._pairs[weights]
 
     def spread(self, indptr: IntVector) -> tuple[IntVector, IntVector]:
