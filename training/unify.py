@@ -8,11 +8,11 @@ was replaced goes by its successor's id; one entry remains per subject, item, lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import numpy as np
@@ -22,10 +22,9 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from recommender.columns import LEARNED_KINDS
-from recommender.events import UNPAID_STATUSES, EventKind, member_subject
+from recommender.events import EventKind, member_subject
 from recommender.history import MINUTES_PER_DAY
 from recommender.ids import IdIndex
-from recommender.interactions import HISTORY_KINDS
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database
 from recommender.storage.event_log import open_event_log, registered_files
@@ -36,12 +35,13 @@ from recommender.storage.statements import last_sequence
 from recommender.storage.types import to_micros
 from recommender.storage.unlogged import unlogged_events
 from training.dataset import Dataset, Entries, ItemFacts, Sales
-from training.returns import find_returned
+from training.kept import Found, KeptReader, Numbering, open_kept
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
-MICROS_PER_MINUTE = 60_000_000
+RowVector = npt.NDArray[np.int32]
+
 NEVER = int(np.iinfo(np.int32).max)
 
 
@@ -75,21 +75,26 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         sources = _read_sources(connection, settings, limit)
         facts, packs = catalog_facts(connection), same_products(connection)
     offset = int(limit.astimezone(settings.zone).utcoffset().total_seconds() // 60)  # type: ignore[union-attr]
-    engine = _open_engine(settings)
-    try:
-        _load(engine, sources, limit)
-        _apply_rules(engine, sources.links)
-        items = _index(engine, "item_id", set(facts))
-        stores = _index(engine, "store_id", set())
-        subjects = _index(engine, "subject", set())
-        channels = tuple(sorted(settings.channel_kinds | dict.fromkeys(_distinct(engine, "channel"))))
-        _number(engine, items, stores, subjects, channels)
-        entries = _read_entries(engine, offset)
-        sales = _read_sales(engine)
-    finally:
-        engine.close()
+    reader, found, sold = _read_kept(settings, sources, limit)
+    items, item_rows = _index(reader.items, facts)
+    stores, store_rows = _index(reader.stores)
+    subjects, subject_rows = _index(reader.subjects)
+    channels = tuple(sorted(settings.channel_kinds | dict.fromkeys(reader.channels.texts)))
     people, person_of_subject, learned = _people(subjects, sources.links, sources.kinds)
-    entries = _by_person(entries, person_of_subject)
+    subject_row = subject_rows[found.subject]
+    entries = _one_a_day(
+        Entries(
+            person_row=person_of_subject[subject_row],
+            subject_row=subject_row,
+            item_row=item_rows[found.item],
+            store_row=store_rows[found.store],
+            minute=found.minute,
+            kind=_codes_of(reader.kinds, [str(kind) for kind in EventKind])[found.kind],
+            channel=_codes_of(reader.channels, channels)[found.channel],
+        ),
+        offset,
+    )
+    sales = _in_time(Sales(item_rows[sold.item], store_rows[sold.store], sold.minute))
     return Dataset(
         items=items,
         stores=stores,
@@ -119,161 +124,79 @@ def _read_sources(connection: Connection, settings: CoreSettings, limit: datetim
     )
 
 
-def _open_engine(settings: CoreSettings) -> duckdb.DuckDBPyConnection:
-    engine = duckdb.connect(":memory:")
+def _read_kept(settings: CoreSettings, sources: _Sources, limit: datetime) -> tuple[KeptReader, Found, Found]:
+    """Return what the events that count say: the numberings, entries of known customers, and other sales."""
     folder = settings.home / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
-    engine.execute("SET temp_directory = ?", [str(folder)])
-    engine.execute("SET preserve_insertion_order = false")
-    engine.execute("SET enable_progress_bar = false")
-    return engine
+    engine = duckdb.connect(":memory:")
+    try:
+        engine.execute("SET temp_directory = ?", [str(folder)])
+        engine.execute("SET preserve_insertion_order = false")
+        engine.execute("SET enable_progress_bar = false")
+        open_kept(
+            engine,
+            sources.files,
+            sources.live,
+            to_micros(limit),
+            sources.erased,
+            sources.replaced,
+            sources.links,
+        )
+        reader = KeptReader(engine)
+        return reader, reader.entries(), reader.sales()
+    finally:
+        engine.close()
 
 
-_CHOSEN = (
-    "event_id, epoch_us(occurred_at) AS at, kind, channel, subject, item_id, store_id, order_id, order_line, "
-    "coalesce(revision, 0) AS revision, status, quantity"
-)
+def _index(numbering: Numbering, more: Iterable[str] = ()) -> tuple[IdIndex, RowVector]:
+    """Index the texts that were met, and more; also return the row of each number, the number of rows for ""."""
+    met = numbering.texts
+    index = IdIndex.of({*met, *more} - {""})
+    row, known = index.rows(met)
+    rows = np.full(len(met), len(index), np.int32)
+    rows[known] = row
+    return index, rows
 
 
-def _load(engine: duckdb.DuckDBPyConnection, sources: _Sources, limit: datetime) -> None:
-    """Make the table `raw` of the events that can matter, each event id once."""
-    kinds = [str(kind) for kind in (*HISTORY_KINDS, EventKind.RETURN)]
-    engine.register("live_events", sources.live)
-    engine.register("erased", pa.table({"subject": pa.array(sorted(sources.erased), pa.string())}))
-    engine.register(
-        "replaced",
-        pa.table(
-            {
-                "item_id": pa.array(list(sources.replaced), pa.string()),
-                "successor": pa.array(list(sources.replaced.values()), pa.string()),
-            }
-        ),
-    )
-    logged = (
-        f"SELECT {_CHOSEN} FROM read_parquet(?) UNION ALL "
-        f"SELECT {_CHOSEN} FROM live_events WHERE event_id NOT IN (SELECT event_id FROM read_parquet(?))"
-    )
-    live = f"SELECT {_CHOSEN} FROM live_events"
-    paths = [str(path) for path in sources.files]
-    some_live = sources.live.num_rows > 0
-    source = (logged if some_live else f"SELECT {_CHOSEN} FROM read_parquet(?)") if paths else live
-    engine.execute(
-        f"""
-        CREATE TABLE raw AS
-        SELECT r.* REPLACE (coalesce(p.successor, r.item_id) AS item_id)
-        FROM ({source}) r LEFT JOIN replaced p ON p.item_id = r.item_id
-        WHERE r.at < ? AND kind IN (SELECT unnest(?)) AND r.item_id IS NOT NULL
-          AND (subject IS NULL OR subject NOT IN (SELECT subject FROM erased))
-        """,
-        [*([paths] * (2 if some_live else 1) if paths else []), to_micros(limit), kinds],
-    )
+def _codes_of(numbering: Numbering, names: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Return for each number the place of its text among the names."""
+    return np.array([names.index(name) for name in numbering.texts], np.uint8)
 
 
-def _apply_rules(engine: duckdb.DuckDBPyConnection, links: Mapping[str, str]) -> None:
-    """Make the view `kept`: `raw` without superseded, cancelled, unpaid and returned lines, and without returns."""
-    engine.execute(
-        """
-        CREATE TABLE latest AS
-        SELECT order_id, order_line, max(revision) AS revision FROM raw
-        WHERE kind = 'purchase' AND order_id IS NOT NULL AND order_line IS NOT NULL
-        GROUP BY ALL HAVING max(revision) > 0
-        """
-    )
-    unpaid = ", ".join(f"'{status}'" for status in sorted(UNPAID_STATUSES))
-    engine.execute(
-        f"""
-        CREATE TABLE counted AS
-        SELECT r.* FROM raw r LEFT JOIN latest l ON l.order_id = r.order_id AND l.order_line = r.order_line
-        WHERE (r.kind <> 'purchase' OR l.revision IS NULL OR r.revision = l.revision)
-          AND NOT (r.kind = 'purchase' AND coalesce(r.status, '') IN ({unpaid}))
-        """
-    )
-    find_returned(engine, links)
-    engine.execute(
-        """
-        CREATE VIEW kept AS
-        SELECT * FROM counted WHERE kind <> 'return' AND event_id NOT IN (SELECT event_id FROM returned)
-        """
-    )
+def _one_a_day(entries: Entries, offset: int) -> Entries:
+    """Keep the first entry of each subject, item, local day and kind; order by person, then time.
+
+    Ties go by item, kind and subject, then channel and store, so that the order does not depend on the reading.
+    """
+    day = (entries.minute.astype(np.int64) + offset) // MINUTES_PER_DAY
+    owner = _packed(entries.person_row, entries.item_row)
+    act = _packed(entries.subject_row, entries.kind)
+    # The store is the least of these keys: what one customer did in one minute and channel, in two stores.
+    place = _packed(entries.minute, entries.channel)
+    order = np.lexsort((entries.store_row, place, act, owner))
+    same = np.ones(len(order), bool)
+    for key in (owner, act, day):
+        ordered = key[order]
+        same[1:] &= ordered[1:] == ordered[:-1]
+    same[:1] = False
+    entries = _taken(entries, order[~same])
+    return _taken(entries, np.argsort(_packed(entries.person_row, entries.minute), kind="stable"))
 
 
-def _distinct(engine: duckdb.DuckDBPyConnection, column: str) -> list[str]:
-    found = engine.execute(f"SELECT DISTINCT {column} FROM kept WHERE {column} IS NOT NULL").fetchall()
-    return [row[0] for row in found]
+def _taken(entries: Entries, at: npt.NDArray[np.integer]) -> Entries:
+    """Return the entries at some places, in that order."""
+    return Entries(*(getattr(entries, column.name)[at] for column in fields(entries)))
 
 
-def _index(engine: duckdb.DuckDBPyConnection, column: str, more: set[str]) -> IdIndex:
-    return IdIndex.of(more.union(_distinct(engine, column)))
+def _packed(high: npt.NDArray[np.integer], low: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Return one number per pair that orders as the pairs do; `low` is an int32."""
+    return (high.astype(np.int64) << 32) + low
 
 
-def _number(
-    engine: duckdb.DuckDBPyConnection,
-    items: IdIndex,
-    stores: IdIndex,
-    subjects: IdIndex,
-    channels: tuple[str, ...],
-) -> None:
-    """Make the table `rows`: `kept` with row numbers and codes in place of ids and names."""
-    named = {
-        "item_rows": items.ids(np.arange(len(items))),
-        "store_rows": stores.ids(np.arange(len(stores))),
-        "subject_rows": subjects.ids(np.arange(len(subjects))),
-        "channel_rows": list(channels),
-        "kind_rows": [str(kind) for kind in EventKind],
-    }
-    for name, ids in named.items():
-        engine.register(name, pa.table({"id": pa.array(ids, pa.string()), "row": np.arange(len(ids), dtype=np.int32)}))
-    engine.execute(
-        f"""
-        CREATE TABLE rows AS
-        SELECT u.row AS subject_row, i.row AS item_row, coalesce(s.row, {len(stores)})::INTEGER AS store_row,
-          (e.at // {MICROS_PER_MINUTE})::INTEGER AS minute, k.row::UTINYINT AS kind, c.row::UTINYINT AS channel,
-          e.order_id
-        FROM kept e JOIN item_rows i ON i.id = e.item_id JOIN channel_rows c ON c.id = e.channel
-          JOIN kind_rows k ON k.id = e.kind
-          LEFT JOIN store_rows s ON s.id = e.store_id LEFT JOIN subject_rows u ON u.id = e.subject
-        """
-    )
-
-
-def _read_entries(engine: duckdb.DuckDBPyConnection, offset: int) -> Entries:
-    """Return one entry per known subject, item, local day and kind; person rows are still subject rows."""
-    found = engine.execute(
-        f"""
-        SELECT subject_row, item_row, kind, min(minute) AS minute,
-          arg_min(channel, (minute, channel)) AS channel, arg_min(store_row, (minute, store_row)) AS store_row
-        FROM rows WHERE subject_row IS NOT NULL
-        GROUP BY subject_row, item_row, kind, (minute + {offset}) // {MINUTES_PER_DAY}
-        """
-    ).fetchnumpy()
-    subject_row = _rows(found["subject_row"])
-    return Entries(
-        person_row=subject_row,
-        subject_row=subject_row,
-        item_row=_rows(found["item_row"]),
-        store_row=_rows(found["store_row"]),
-        minute=_rows(found["minute"]),
-        kind=_rows(found["kind"]).astype(np.uint8),
-        channel=_rows(found["channel"]).astype(np.uint8),
-    )
-
-
-def _read_sales(engine: duckdb.DuckDBPyConnection) -> Sales:
-    """Return purchases without a known customer, one per order and item."""
-    found = engine.execute(
-        f"""
-        SELECT item_row, min(store_row) AS store_row, min(minute) AS minute
-        FROM rows WHERE subject_row IS NULL AND kind = {list(EventKind).index(EventKind.PURCHASE)}
-        GROUP BY item_row, coalesce(order_id, minute::VARCHAR)
-        ORDER BY minute, item_row, store_row
-        """
-    ).fetchnumpy()
-    return Sales(_rows(found["item_row"]), _rows(found["store_row"]), _rows(found["minute"]))
-
-
-def _rows(values: Any) -> npt.NDArray[np.int32]:
-    """Return a column without missing values as int32."""
-    return np.ascontiguousarray(np.ma.getdata(values), np.int32)
+def _in_time(sales: Sales) -> Sales:
+    """Order sales by time, then item and store."""
+    order = np.lexsort((sales.store_row, sales.item_row, sales.minute))
+    return Sales(sales.item_row[order], sales.store_row[order], sales.minute[order])
 
 
 def _people(
@@ -294,21 +217,6 @@ def _people(
     learned = np.ones(len(people), bool)
     learned[rows] = False
     return people, person_of_subject, learned
-
-
-def _by_person(entries: Entries, person_of_subject: npt.NDArray[np.int32]) -> Entries:
-    """Fill in person rows and order by person, then time; ties by item, kind and subject, which is unique."""
-    person_row = person_of_subject[entries.subject_row]
-    order = np.lexsort((entries.subject_row, entries.kind, entries.item_row, entries.minute, person_row))
-    return Entries(
-        person_row[order],
-        entries.subject_row[order],
-        entries.item_row[order],
-        entries.store_row[order],
-        entries.minute[order],
-        entries.kind[order],
-        entries.channel[order],
-    )
 
 
 def _facts(
