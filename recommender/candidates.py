@@ -163,7 +163,6 @@ def unite(found: dict[str, Candidates]) -> Pool:
     """
     names = tuple(found)
     n_queries = len(next(iter(found.values())).indptr) - 1
-    query = np.concatenate([segment_numbers(part.indptr) for part in found.values()])
     row = np.concatenate([part.row for part in found.values()])
     column = np.repeat(np.arange(len(names)), [len(part.row) for part in found.values()])
     score = np.concatenate([part.score for part in found.values()])
@@ -174,6 +173,7 @@ def unite(found: dict[str, Candidates]) -> Pool:
         distinct = np.flatnonzero(present).astype(np.int32)
         place, indptr = (np.cumsum(present) - 1)[row], np.array([0, len(distinct)])
     else:
+        query = np.concatenate([segment_numbers(part.indptr) for part in found.values()])
         key = query * n_rows + row
         _, first, place = np.unique(key, return_index=True, return_inverse=True)
         distinct, indptr = row[first], np.searchsorted(query[first], np.arange(n_queries + 1))

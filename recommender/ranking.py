@@ -105,7 +105,7 @@ def relative_scores(pool: Pool) -> FloatMatrix:
 
     Returns: float32, (n, n_retrievers), in [0, 1].
     """
-    scores = np.nan_to_num(pool.scores, nan=0.0).clip(min=0.0)
+    scores = np.fmax(pool.scores, np.float32(0))  # also where there is none
     highest = np.zeros((len(pool.indptr) - 1, scores.shape[1]), np.float32)
     filled = np.flatnonzero(np.diff(pool.indptr))
     if len(filled):

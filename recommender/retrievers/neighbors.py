@@ -32,7 +32,7 @@ class ItemNeighborRetriever:
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return the items nearest to the whole history."""
         history = matrix_of(batch.pairs(self.weights), self.similarity.shape[0], self.browse_weight)
-        return best_of(heaviest(history, self.history_items) @ self.similarity, batch, count)
+        return best_of(score_items(heaviest(history, self.history_items), self.similarity), batch, count)
 
     def state(self) -> State:
         """Return the fitted state."""
@@ -53,11 +53,41 @@ class ItemNeighborRetriever:
         )
 
 
-def best_of(scores: sp.csr_matrix, batch: Batch, count: int) -> Candidates:
+@dataclass(frozen=True, slots=True)
+class ItemScores:
+    """Scores of items per history: history i owns indptr[i]:indptr[i + 1].  row: int32.  score: float32."""
+
+    indptr: npt.NDArray[np.integer]
+    row: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+
+
+def score_items(weights: sp.csr_matrix, matrix: sp.csr_matrix) -> ItemScores:
+    """Return the product of weights and a matrix of scores; items without any score are left out.
+
+    Args:
+        weights: float32 CSR, (n_histories, n).
+        matrix: float32 CSR, (n, n_items).
+    """
+    if weights.shape[0] > 1:
+        product = weights @ matrix
+        return ItemScores(product.indptr, product.indices, product.data.astype(np.float32, copy=False))
+    # The batch of one that serving asks: the same sums in the same order, without SciPy's checks.
+    starts = matrix.indptr[weights.indices]
+    sizes = matrix.indptr[weights.indices + 1] - starts
+    ends = np.cumsum(sizes)
+    entries = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes)
+    total = np.zeros(matrix.shape[1], np.float32)
+    np.add.at(total, matrix.indices[entries], np.repeat(weights.data, sizes) * matrix.data[entries])
+    row = np.flatnonzero(total).astype(np.int32)
+    return ItemScores(np.array([0, len(row)]), row, total[row])
+
+
+def best_of(scores: ItemScores, batch: Batch, count: int) -> Candidates:
     """Return for each query the best allowed items of its history's scores; zeros and below do not count.
 
     Args:
-        scores: float CSR, (n_histories, n_items).
+        scores: of the items, per history.
         batch: the queries.
         count: most candidates per query; > 0.
     """
@@ -65,7 +95,7 @@ def best_of(scores: sp.csr_matrix, batch: Batch, count: int) -> Candidates:
     bounds = scores.indptr
     for number, mask in zip(batch.history_of, batch.allowed, strict=True):
         part = slice(int(bounds[number]), int(bounds[number + 1]))
-        row, score = scores.indices[part], scores.data[part].astype(np.float32, copy=False)
+        row, score = scores.row[part], scores.score[part]
         if mask is not None:
             kept = mask[row]
             row, score = row[kept], score[kept]

@@ -13,7 +13,7 @@ from recommender.candidates import Candidates, head
 from recommender.interactions import Weights, heaviest, matrix_of
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
-from recommender.retrievers.neighbors import best_of, matrix_arrays, matrix_from
+from recommender.retrievers.neighbors import best_of, matrix_arrays, matrix_from, score_items
 
 FloatMatrix = npt.NDArray[np.float32]
 
@@ -46,7 +46,8 @@ class PeerRetriever:
         """Return what the nearest members buy."""
         history = matrix_of(batch.pairs(self.weights), self.projection.shape[0], self.browse_weight)
         history = heaviest(history, self.history_items)
-        return best_of(self._votes(project(history, self.projection)) @ self.purchases, batch, count)
+        votes = self._votes(project(history, self.projection))
+        return best_of(score_items(votes, self.purchases), batch, count)
 
     def _votes(self, members: FloatMatrix) -> sp.csr_matrix:
         """Return the weight of each pool member for each query as CSR, (n_queries, n_pool)."""
