@@ -34,8 +34,8 @@ class Recent:
 def read_recent(events: RecentEvents, items: IdIndex, channels: Mapping[str, int], now: datetime) -> Recent:
     """Turn recent events into history entries; items that the bundle does not know are left out.
 
-    Of a corrected order line the highest revision counts, cancelled and unpaid lines do not. Events dated later
-    than now count as of now.
+    Of a corrected order line the highest revision counts, cancelled and unpaid lines do not. A line that is
+    cancelled after the bundle took it in is given back like a return. Events dated later than now count as of now.
 
     Args:
         events: of one customer.
@@ -46,13 +46,15 @@ def read_recent(events: RecentEvents, items: IdIndex, channels: Mapping[str, int
     if not len(events):
         return Recent(Histories.empty(1), np.empty(0, np.int32), np.empty(0, np.int32))
     rows, known = items.rows(list(events.item_id))
-    kept = np.flatnonzero(known & _valid(events))
+    valid, cancelled = _judge(events)
+    kept = np.flatnonzero(known & valid)
     row = np.zeros(len(events), np.int32)
     row[known] = rows
     latest = int(now.timestamp() // 60)
     minute = np.minimum(np.array(events.occurred_at, np.int64) // MICROS_PER_MINUTE, latest).astype(np.int32)
     is_return = np.array([events.kind[int(i)] == EventKind.RETURN for i in kept], np.bool_)
-    given_back, entries = kept[is_return], kept[~is_return]
+    given_back = np.concatenate((kept[is_return], np.flatnonzero(known & cancelled)))
+    entries = kept[~is_return]
     entries = entries[np.argsort(minute[entries], kind="stable")]
     history = Histories(
         np.array([0, len(entries)], np.int64),
@@ -82,17 +84,23 @@ def take_back(history: Histories, returned_row: RowVector, returned_minute: Minu
     return history.where(kept)
 
 
-def _valid(events: RecentEvents) -> npt.NDArray[np.bool_]:
-    """Tell which events count: those of a kind that matters, of the highest revision of their line, and paid."""
-    highest: dict[tuple[str | None, str | None], int] = {}
+def _judge(events: RecentEvents) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Tell which events count, and which cancel a line that came before them all.
+
+    Returns: valid, of a kind that matters, of the highest revision of their line, and paid; cancelled, the last
+        word on a line whose first revision is not among the events.
+    """
+    revisions: dict[tuple[str | None, str | None], list[int]] = {}
     lines = list(zip(events.order_id, events.order_line, strict=True))
     for line, revision in zip(lines, events.revision, strict=True):
         if None not in line:
-            highest[line] = max(highest.get(line, 0), revision or 0)
-    valid = []
+            revisions.setdefault(line, []).append(revision or 0)
+    valid, cancelled = [], []
     for kind, line, revision, status in zip(events.kind, lines, events.revision, events.status, strict=True):
+        known = revisions.get(line, [revision or 0])
         bought = kind == EventKind.PURCHASE
-        superseded = bought and (revision or 0) < highest.get(line, 0)
+        superseded = bought and (revision or 0) < max(known)
         unpaid = bought and status in UNPAID_STATUSES
         valid.append((kind in _KEPT or kind == EventKind.RETURN) and not superseded and not unpaid)
-    return np.array(valid, bool)
+        cancelled.append(unpaid and not superseded and min(known) > 0)
+    return np.array(valid, bool), np.array(cancelled, bool)

@@ -138,3 +138,23 @@ def test_returns_of_what_was_not_bought_change_nothing() -> None:
     early = np.array([AS_OF - 6 * 1440], np.int32)
     assert take_back(bought, np.array([0], np.int32), early).item_row.tolist() == [0]
     assert take_back(bought, np.empty(0, np.int32), np.empty(0, np.int32)) is bought
+
+
+def test_a_cancelled_line_is_given_back_only_where_the_bundle_holds_it() -> None:
+    # Line 1 of order o was bought before the bundle; line 2 is corrected within the recent events themselves.
+    found = read_recent(
+        events(
+            ("a", 30, PURCHASE),
+            ("b", 40, PURCHASE),
+            ("b", 20, PURCHASE),
+            order_id=("o", "o", "o"),
+            order_line=("1", "2", "2"),
+            revision=(1, 0, 1),
+            status=("cancelled", "paid", "cancelled"),
+        ),
+        ITEMS,
+        CHANNELS,
+        NOW,
+    )
+    assert entries(found.entries) == []
+    assert list(zip(found.returned_row.tolist(), (AS_OF - found.returned_minute).tolist(), strict=True)) == [(0, 30)]
