@@ -94,7 +94,7 @@ def popularity_counts(
     """
     person = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
     purchase = histories.kind == _PURCHASE
-    recent = purchase & (histories.minute >= minute - round(window_days * MINUTES_PER_DAY))
+    recent = purchase & (histories.minute >= minute - window_days * MINUTES_PER_DAY)
     counted = recent if recent.any() else purchase
     key = np.unique(person[purchase] * np.int64(n_items) + histories.item_row[purchase])
     return (

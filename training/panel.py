@@ -104,7 +104,9 @@ def panel_of(
     main_channel = main_stores(by_channel, n_people, len(dataset.channels))[truth.person_row]
     stores = (*dataset.stores.ids(np.arange(len(dataset.stores))), "none")
     channels = (*dataset.channels, "none")
-    popularity, buyers = popularity_counts(everybody, window.fit_minute, POPULARITY_DAYS, len(dataset.items))
+    # Where everybody is asked at a time of their own, no period is recent for all.
+    days = POPULARITY_DAYS if len(np.unique(window.as_of)) == 1 else np.inf
+    popularity, buyers = popularity_counts(everybody, window.fit_minute, days, len(dataset.items))
     return Panel(
         truth=truth,
         histories=most_recent(whole, history_entries),

@@ -22,7 +22,7 @@ from training.pools import retrieve_pools
 from training.split import later_window, split_dataset
 from training.train import Trained
 from training.unify import read_dataset
-from training.windows import Split, Subset
+from training.windows import Protocol, Split, Subset
 
 LINES: list[Line] = [
     ("ann", "milk", 1, "purchase", "north"),
@@ -56,6 +56,26 @@ def test_a_panel_knows_what_serving_would_know() -> None:
     assert panel.groups["store"] == ("south", "none", "none")
     assert panel.groups["history"] == ("1-4 days", "1-4 days", "0 days")
     assert panel.groups["channel"] == ("pos", "pos", "none")
+
+
+def test_popularity_is_recent_unless_everybody_has_a_time_of_their_own() -> None:
+    lines: list[Line] = [
+        ("ann", "old", 0.0),
+        *(
+            (person, item, day)
+            for person in ("bob", "cyd")
+            for item, day in (("new", 40.0), ("tea", 60.0), ("tea", 61.0))
+        ),
+    ]
+    dataset = dataset_of(lines)
+    by_time = later_window(dataset, minute_of(60))
+    by_person = split_dataset(dataset, Protocol.LAST_ORDER).test
+    counts = [
+        panel_of(dataset, window, members=0, history_entries=9, half_life_days=90, seed=1).popularity.tolist()
+        for window in (by_time, by_person)
+    ]
+    assert dataset.items.ids(np.arange(3)) == ["new", "old", "tea"]
+    assert counts == [[2, 0, 0], [2, 1, 2]]
 
 
 def test_queries_are_asked_as_of_the_cut() -> None:
