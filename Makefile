@@ -16,7 +16,7 @@ quality_data := $(notdir $(abspath $(or $(DATA),complete_journey)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format docs bench constraints clean
+.PHONY: help setup demo serve test check format docs bench quality constraints clean
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
