@@ -95,7 +95,8 @@ def summarize(histories: Histories, as_of: MinuteVector, weights: Weights) -> Pa
 def arrange(histories: Histories) -> Arranged:
     """Put the entries of each item together, which is done once for any number of weights."""
     segment = segment_numbers(histories.indptr)
-    order = np.lexsort((histories.minute, histories.item_row, segment))
+    # The minutes rise within a segment already, and one key sorts several times as fast as three.
+    order = np.argsort((segment << 32) + histories.item_row, kind="stable")
     segment, item_row = segment[order], histories.item_row[order]
     kind, minute = histories.kind[order], histories.minute[order]
     is_purchase = kind == PURCHASE_CODE
