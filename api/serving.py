@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.metrics import Metrics
 from recommender.bundle import Bundle
@@ -26,12 +26,17 @@ RETRY_CHECKS = 60
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one bundle is served with; a request keeps the one it began with."""
+    """What one bundle is served with; a request keeps the one it began with.
+
+    turn: held while a slate is computed. Threads that compute at the same time would hand the interpreter's lock
+    to and fro at every array operation, which costs more than waiting for one's turn.
+    """
 
     bundle: Bundle
     recommender: Recommender
     live: LiveState
     source: QuerySource
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
 
 Prepare = Callable[[Bundle], Serving]

@@ -80,8 +80,9 @@ def _describe(services: Services, call: Call, serving: Serving, request: SlateRe
     """Make the slate and read what is shown with it; also return the flags."""
     live = serving.live.current(call.now)
     query, who = serving.source.query(request, live, call.now)
-    (slate,) = serving.recommender.recommend([query])
-    reasons = explain(slate, query, serving.recommender)
+    with serving.turn:
+        (slate,) = serving.recommender.recommend([query])
+        reasons = explain(slate, query, serving.recommender)
     item_ids = [live.catalog.item_id(int(row)) for row in slate.row]
     named = [str(reason.evidence["item_id"]) for some in reasons for reason in some if "item_id" in reason.evidence]
     known = who.store_id is not None and live.stock(who.store_id) is not None
