@@ -86,8 +86,9 @@ SIGNALS = (
         "test",
         0.5,
         2,
-        "SELECT member_id, max(day) AS day, count(DISTINCT order_key) FILTER (hour < 5) / count(DISTINCT order_key)"
-        " AS value FROM purchases GROUP BY member_id HAVING count(DISTINCT order_key) >= 20",
+        "SELECT member_id, max(day) AS day, CASE WHEN count(DISTINCT order_key) >= 20 THEN"
+        " count(DISTINCT order_key) FILTER (hour < 5) / count(DISTINCT order_key) ELSE 0 END AS value"
+        " FROM purchases GROUP BY member_id",
     ),
 )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -16,7 +17,7 @@ from sqlalchemy.engine import Connection
 from recommender.columns import TABLES
 from recommender.errors import InputError, MappingError, StoreBusyError
 from recommender.storage.event_log import EventLog
-from recommender.storage.hashing import check_hash_key, hash_value
+from recommender.storage.hashing import HashKey, check_hash_key, hash_value
 from recommender.storage.loads import Load, record_load
 from training.loading.counts import TableCounts
 from training.loading.events import EventLoad, StaleError
@@ -62,8 +63,6 @@ def load_file(run: Run, file: TableFile) -> FileReport:
         raise
     except InputError as error:
         report = replace(report, error=str(error))
-    except _UNREADABLE as error:
-        report = replace(report, error=f"The file cannot be read: {str(error).splitlines()[0]}")
     finally:
         rejects.close()
     return replace(
@@ -83,7 +82,7 @@ def _load(run: Run, file: TableFile, report: FileReport, rejects: Rejects, works
         open_duck(settings.ingest_memory_mib, settings.ingest_threads, workspace) as duck,
     ):
         checksum = executor.submit(_checksum, file.path)
-        with run.progress.stage(f"{file.path.name}: look over"):
+        with _readable(file), run.progress.stage(f"{file.path.name}: look over"):
             source = open_source(file.path, file.format, layout, workspace, rejects.add_malformed)
         run.after_step("opened")
         if file.table == "events" and run.options.mapping is None:
@@ -94,7 +93,8 @@ def _load(run: Run, file: TableFile, report: FileReport, rejects: Rejects, works
         loads = _table_loads(run, tables, report.load_id, source, rejects, duck, workspace)
         try:
             for load in loads:
-                load.prepare()
+                with _readable(file):
+                    load.prepare()
                 run.after_step("staged")
             if run.options.dry_run:
                 for load in loads:
@@ -108,6 +108,16 @@ def _load(run: Run, file: TableFile, report: FileReport, rejects: Rejects, works
                 load.close()
     counts = _with_malformed([load.counts for load in loads], source.malformed)
     return replace(report, tables=tuple(counts), unknown_columns=unknown)
+
+
+@contextmanager
+def _readable(file: TableFile) -> Iterator[None]:
+    """Tell what DuckDB finds wrong with a file. Raises: InputError."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"The file cannot be read: {first}", field="file", value=file.path.name) from error
 
 
 def _rules(run: Run, file: TableFile, source: Source) -> tuple[tuple[TableRules, ...], tuple[str, ...]]:
@@ -130,8 +140,7 @@ def _table_loads(
     duck: duckdb.DuckDBPyConnection,
     workspace: Path,
 ) -> list[AnyLoad]:
-    key = run.stores.key
-    add_hashing(duck, lambda namespace, value: hash_value(namespace, value, key.secret, key.version))
+    add_hashing(duck, lambda namespace, value: _hash(namespace, value, run.stores.key))
     log = EventLog(workspace / "log") if run.options.dry_run else run.stores.log
     context = run.options.context(run.settings)
     loads: list[AnyLoad] = []
@@ -140,6 +149,17 @@ def _table_loads(
         load = TableLoad(run, own_id, source.path.name, source, rules, context, rejects, log, duck, workspace)
         loads.append(EventLoad(load) if rules[0].spec.name == "events" else RowLoad(load))
     return loads
+
+
+def _hash(namespace: str, value: str, key: HashKey) -> str:
+    """Return the stored form of an identity's value.
+
+    Raises: InputError if it cannot be one: also if digits are masked, since all customers with the same
+        visible digits would become one.
+    """
+    if "*" in value:
+        raise InputError("The value is masked.", field="value", accepted="all of its characters")
+    return hash_value(namespace, value, key.secret, key.version)
 
 
 def _grouped(tables: Sequence[TableRules]) -> list[tuple[TableRules, ...]]:

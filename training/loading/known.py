@@ -89,7 +89,7 @@ def is_stale(
     duck.register("posted", pa.table({"event_id": pa.array([row[0] for row in posted], pa.string())}))
     files = ", ".join(text(str(path)) for path in parts)
     query = f"SELECT 1 FROM read_parquet([{files}]) WHERE event_id IN (SELECT event_id FROM posted) LIMIT 1"
-    found = duck.execute(query).fetchone() is not None
+    found = bool(duck.execute(query).fetchall())
     duck.unregister("posted")
     return found
 

@@ -83,9 +83,9 @@ def print_report(report: IngestReport, console: Console) -> None:
     _print_reasons(report, console)
     for file in report.files:
         for line in _notes(file):
-            console.print(line, highlight=False, markup=False)
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     for path in report.ignored:
-        console.print(f"{path}: left alone, its name names no table.", highlight=False, markup=False)
+        console.print(f"{path}: left alone, its name names no table.", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_reasons(report: IngestReport, console: Console) -> None:

@@ -41,7 +41,7 @@ def summarise(load: TableLoad, paths: Sequence[str], counts: TableCounts) -> Tab
     channels = _count_by(load.duck, "channel", paths)
     with load.run.stores.database.read() as state:
         known = _known_items(state, list(named)) | load.run.planned_items
-        shares = _shares(state, load, paths, named, known) if load.run.options.dry_run else None
+        shares = _shares(state, load, paths, counts, named, known) if load.run.options.dry_run else None
     unknown = {item: events for item, events in named.items() if item not in known}
     most = sorted(unknown.items(), key=lambda entry: (-entry[1], entry[0]))[:_SHOWN_GAPS]
     return replace(
@@ -55,16 +55,20 @@ def summarise(load: TableLoad, paths: Sequence[str], counts: TableCounts) -> Tab
 
 
 def _shares(
-    state: Connection, load: TableLoad, paths: Sequence[str], items: dict[str, int], costs: dict[str, bool]
+    state: Connection,
+    load: TableLoad,
+    paths: Sequence[str],
+    counts: TableCounts,
+    items: dict[str, int],
+    costs: dict[str, bool],
 ) -> Shares:
     subjects = _count_by(load.duck, "subject", paths)
     own = [one for one in subjects if one.startswith(member_subject(""))]
     known = _known_members(state, [one.removeprefix(member_subject("")) for one in own])
     if len(own) < len(subjects):
         known |= {subject for subject, _ in active_links(state)}
-    total = load.duck.execute(f"SELECT count(*) FROM {_files(paths)}").fetchone()
     return Shares(
-        events=total[0] if total else 0,
+        events=counts.added,
         named=sum(subjects.values()),
         known=sum(events for subject, events in subjects.items() if subject in known),
         items=len(items),

@@ -100,9 +100,10 @@ def select(
         inner = scale_layer(inner, table.scale_barcode, cells, context)
     values = {column: cells[column].value for column in filled}
     values |= _identity_values(table, values)
+    private = _PRIVATE.get(spec.name, ()) if "namespace" in filled else ()
     layer = f"SELECT *, {', '.join(f'{value} AS v_{column}' for column, value in values.items())} FROM ({inner})"
     checks = [] if source.json_paths is None else [Check("faulty", "", "malformed_json", "a JSON object")]
-    checks += [check for column in filled for check in cells[column].checks]
+    checks += [check for column in filled if column not in private for check in cells[column].checks]
     checks += _table_checks(spec, filled, now)
     return Selection(spec, _problem_layer(spec, layer, cells, checks), filled, cells, tuple(checks))
 
@@ -164,9 +165,16 @@ def _identity_checks(spec: TableSpec, filled: tuple[str, ...]) -> list[Check]:
     checks = [Check(odd, "namespace", "not_a_namespace", accepted)]
     if spec.name == "identities":
         unread = "v_value IS NULL AND t_value IS NOT NULL"
+        checks.append(Check("t_value IS NULL", "value", "missing", "a value"))
         checks.append(Check(unread, "value", "not_an_identity", "a phone number or an e-mail address"))
+        checks.append(Check("strlen(v_value) > 128", "value", "too_long", "at most 128 bytes"))
         return checks
     column = "identity_value" if "identity_value" in filled else "value"
+    if "value" in filled:
+        alone = "t_identity_value IS NOT NULL" if "identity_value" in filled else "FALSE"
+        number = f"t_value IS NOT NULL AND v_value IS NULL AND (t_namespace IS NULL OR {alone})"
+        checks.append(Check(number, "value", "not_a_number", "a number such as 1.5"))
+        checks.append(Check("NOT isfinite(v_value)", "value", "not_a_number", "a finite number"))
     given = " AND ".join(f"t_{one} IS NULL" for one in ("identity_value", "value") if one in filled) or "TRUE"
     nameless = " AND t_member_id IS NULL" if "member_id" in filled else ""
     missing = f"v_namespace IS NOT NULL AND {given}{nameless}"
