@@ -95,13 +95,17 @@ SIGNALS = (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What makes a member suspect: the value, the day of it, and what nine members in ten do not exceed."""
+    """What makes a member suspect: the value, the day of it, and what nine members in ten do not exceed.
+
+    strength: the value as a multiple of the least suspect one.
+    """
 
     signal: str
     meaning: str
     suggests: str
     value: float
     usual: float
+    strength: float
     day: date
 
 
@@ -140,10 +144,10 @@ def audit_members(database: Database, settings: IngestSettings) -> list[Suspect]
             for member_id, evidence in _judge(duck, signal):
                 found.setdefault(member_id, []).append(evidence)
     suspects = [
-        Suspect(member_id, tuple(sorted(evidence, key=_strength, reverse=True)))
+        Suspect(member_id, tuple(sorted(evidence, key=lambda one: one.strength, reverse=True)))
         for member_id, evidence in found.items()
     ]
-    return sorted(suspects, key=lambda one: (-len(one.evidence), -_strength(one.evidence[0]), one.member_id))
+    return sorted(suspects, key=lambda one: (-len(one.evidence), -one.evidence[0].strength, one.member_id))
 
 
 def set_kind(database: Database, member_id: str, kind: str, now: datetime, caller: str = "command line") -> str:
@@ -215,11 +219,9 @@ def _judge(duck: duckdb.DuckDBPyConnection, signal: Signal) -> list[tuple[str, E
         ORDER BY value DESC, member_id""",
         {"least": signal.least, "factor": signal.factor},
     ).fetchall()
-    return [
-        (member, Evidence(signal.name, signal.meaning, signal.suggests, float(value), float(usual), day))
-        for member, value, usual, day in rows
-    ]
-
-
-def _strength(evidence: Evidence) -> float:
-    return evidence.value / max(evidence.usual, 1e-9)
+    found = []
+    for member, value, usual, day in rows:
+        strength = round(value / max(signal.least, signal.factor * usual), 3)
+        names = (signal.name, signal.meaning, signal.suggests)
+        found.append((member, Evidence(*names, float(value), float(usual), strength, day)))
+    return found
