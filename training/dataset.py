@@ -138,9 +138,7 @@ class Snapshot:
 
 def snapshot(dataset: Dataset, minute: int) -> Snapshot:
     """Cut the dataset at a minute, leaving out people who must not shape the models."""
-    entries = dataset.entries.where(
-        (dataset.entries.minute < minute) & dataset.learned[dataset.entries.person_row]
-    )
+    entries = dataset.entries.where((dataset.entries.minute < minute) & dataset.learned[dataset.entries.person_row])
     sizes = np.bincount(entries.person_row, minlength=len(dataset.people))
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     kept = dataset.sales.minute < minute

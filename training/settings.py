@@ -153,7 +153,7 @@ class TrainingSettings:
         metadata=setting("Threads of the fits; 0: one per processor core.", unit="threads", minimum=0),
     )
     history_entries: int = field(
-        default=1000,
+        default=5000,
         metadata=setting("Most recent entries kept per member in the bundle.", unit="entries", minimum=1),
     )
     weights: WeightSettings = field(default_factory=WeightSettings)
