@@ -19,6 +19,7 @@ from training.baselines import BASELINES, baseline_lists
 from training.dataset import Dataset
 from training.metrics import Interval, Ragged, bootstrap, coverage, measure, novelty
 from training.panel import Panel, panel_of
+from training.parallel import in_parallel
 from training.pools import PanelPools
 from training.settings import EvaluationSettings, TrainingSettings
 from training.windows import Subset, Window
@@ -131,7 +132,7 @@ def evaluate(
         step: called with the number of lists just made: three per member evaluated.
     """
     panel = panel_for(dataset, window, settings, settings.evaluation.members)
-    lists = replay(recommender, panel, step)
+    lists = replay(recommender, panel, step, settings.thread_count)
     for subset in subsets_of(panel):
         for name, found in baselines_for(panel, subset).items():
             lists[name, subset] = found
@@ -171,16 +172,21 @@ def subsets_of(panel: Panel) -> tuple[Subset, ...]:
 
 
 def replay(
-    recommender: Recommender, panel: Panel, step: Callable[[int], None] = lambda members: None
+    recommender: Recommender,
+    panel: Panel,
+    step: Callable[[int], None] = lambda members: None,
+    processes: int = 1,
 ) -> dict[tuple[str, Subset], Ragged]:
     """Ask the recommender for every list that is judged.
 
     Returns: lists of rows by method and subset, one per person of the panel.
     """
     rows: dict[Scenario, list[RowVector]] = {scenario: [] for scenario in COUNTS}
-    for queries in panel.queries(COUNTS):
-        for query, slate in zip(queries, recommender.recommend(queries), strict=True):
-            rows[query.scenario].append(slate.row)
+    chunks = list(panel.queries(COUNTS))
+    made_rows = in_parallel(lambda queries: [s.row for s in recommender.recommend(queries)], chunks, processes)
+    for queries, slates in zip(chunks, made_rows, strict=True):
+        for query, row in zip(queries, slates, strict=True):
+            rows[query.scenario].append(row)
         step(len(queries))
     made = {scenario: Ragged.of(lists) for scenario, lists in rows.items()}
     lists = {}

@@ -1,0 +1,41 @@
+"""Independent parts of one piece of work on all cores, in processes forked from this one."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any, TypeVar
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_inherited: list[tuple[Callable[[Any], Any], Sequence[Any]]] = []
+"""What forked processes find: too large to be sent to them."""
+
+
+def in_parallel(work: Callable[[Part], Result], parts: Sequence[Part], processes: int) -> Iterator[Result]:
+    """Yield work(part) for each part, in order.
+
+    The forked processes share this one's memory as it is now; only results are sent, so they should be small.
+    The work must not start threads of its own.
+
+    Args:
+        work: pure.
+        parts: what to work on.
+        processes: how many parts at once; with 1 everything happens here.
+    """
+    if processes <= 1 or len(parts) <= 1:
+        yield from map(work, parts)
+        return
+    _inherited.append((work, parts))
+    try:
+        with ProcessPoolExecutor(min(processes, len(parts)), multiprocessing.get_context("fork")) as pool:
+            yield from pool.map(_do_inherited, range(len(parts)))
+    finally:
+        _inherited.pop()
+
+
+def _do_inherited(number: int) -> Any:
+    work, parts = _inherited[-1]
+    return work(parts[number])
