@@ -243,9 +243,7 @@ OFFERS = TableSpec(
     ),
     ("offer_id",),
 )
-OFFER_ITEMS = TableSpec(
-    "offer_items", (_need("offer_id", _ID), _need("item_id", _ID)), ("offer_id", "item_id")
-)
+OFFER_ITEMS = TableSpec("offer_items", (_need("offer_id", _ID), _need("item_id", _ID)), ("offer_id", "item_id"))
 COUPONS = TableSpec(
     "coupons",
     (
@@ -353,9 +351,7 @@ def check_columns(spec: TableSpec, names: list[str]) -> list[str]:
     """
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InputError(
-            f"Table {spec.name} names a column twice.", field=repeated[0], value=", ".join(names)
-        )
+        raise InputError(f"Table {spec.name} names a column twice.", field=repeated[0], value=", ".join(names))
     missing = [name for name in spec.required if name not in names]
     if missing:
         raise InputError(

@@ -116,9 +116,7 @@ class Registry:
         path = self.path(bundle_id)
         with models_lock(self.models_dir):
             if bundle_id == self.current_id():
-                raise ConflictError(
-                    "The promoted bundle cannot be removed; promote another first.", value=bundle_id
-                )
+                raise ConflictError("The promoted bundle cannot be removed; promote another first.", value=bundle_id)
             aside = path.with_name(f".writing-{secrets.token_hex(8)}")
             path.rename(aside)
             shutil.rmtree(aside)

@@ -85,7 +85,7 @@ def tune(dataset: Dataset, window: Window, settings: TrainingSettings, progress:
     with progress.stage("retrieve for validation", len(panel) * len(TUNED)) as step:
         pools = retrieve_pools(fitted, panel, tuple(TUNED), max(DEPTHS), step)
     with progress.stage("tune blend", len(TUNED)) as step:
-        blend = fit_blend(pools, lambda name: step(1))
+        blend = fit_blend(pools, lambda name: step(1), settings.thread_count)
     with progress.stage("judge"):
         gate = judge(pools.ranked_by(blend), settings)
     return replace(fitted, ranker=blend), gate

@@ -13,6 +13,7 @@ from recommender.ranking import Blend, relative_scores
 from training.fit.recommender import START_WEIGHTS
 from training.keys import is_in
 from training.metrics import Ragged
+from training.parallel import in_parallel
 from training.pools import PanelPools
 from training.windows import Subset
 
@@ -30,11 +31,13 @@ GRID = (0.0, 0.03, 0.07, 0.15, 0.3, 0.5, 0.8, 1.3)
 ROUNDS = 2
 STEP = 1.0
 CUT = 10
+NEAR = 30
+"""How far down each retriever's list a candidate is looked at while weights are tuned."""
 LEAST = {"popularity": 1e-5}
 """Weights that remain: enough to order what nothing else speaks for, such as the slates of strangers."""
 
 
-def fit_blend(pools: PanelPools, progress: Callable[[str], None] = lambda name: None) -> Blend:
+def fit_blend(pools: PanelPools, progress: Callable[[str], None] = lambda name: None, processes: int = 1) -> Blend:
     """Tune blend weights on what a recommender found for a window that it has not seen.
 
     Args:
@@ -42,12 +45,15 @@ def fit_blend(pools: PanelPools, progress: Callable[[str], None] = lambda name: 
         progress: told the name of each scenario when it is tuned.
     Returns: the blend; a scenario without any truth keeps its start weights.
     """
+    asked = [scenario for scenario, subset in TUNED.items() if len(pools.panel.truth.of(subset).row)]
     weights: dict[Scenario, Mapping[str, float]] = dict(START_WEIGHTS)
-    for scenario, subset in TUNED.items():
-        truth = pools.panel.truth.of(subset)
-        if len(truth.row):
-            found = [pool for pool, _ in pools.of(scenario)]
-            weights[scenario] = tune(found, truth, START_WEIGHTS[scenario])
+
+    def tuned(scenario: Scenario) -> dict[str, float]:
+        found = [pool for pool, _ in pools.of(scenario)]
+        return tune(found, pools.panel.truth.of(TUNED[scenario]), START_WEIGHTS[scenario])
+
+    for scenario, found in zip(asked, in_parallel(tuned, asked, processes), strict=True):
+        weights[scenario] = found
         progress(scenario)
     return Blend(weights)
 
@@ -147,6 +153,9 @@ class _Table:
             present[row[kept], place] = True
             gain[row[kept], place] = _wanted(truth, query + first, pool.row)[kept]
             first += len(pool.indptr) - 1
+        places = _near_the_head(parts, present)
+        parts = np.stack([np.take_along_axis(part, places, axis=1) for part in parts])
+        present, gain = (np.take_along_axis(each, places, axis=1) for each in (present, gain))
         return cls(names, parts, present, gain, truth.sizes[asked])
 
     def totals(self, weights: FloatMatrix) -> FloatMatrix:
@@ -164,6 +173,23 @@ class _Table:
         order = np.argsort(np.take_along_axis(below, best, axis=1), axis=1)
         gain = np.take_along_axis(self.gain, np.take_along_axis(best, order, axis=1), axis=1)
         return np.asarray(gain @ self.discount / self.ideal, np.float64)
+
+
+def _near_the_head(parts: FloatMatrix, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return the places of candidates that some retriever has among its first NEAR: others reach no slate's head.
+
+    Args:
+        parts: float32, (n_retrievers, n_queries, width).
+        present: bool, (n_queries, width).
+    Returns: int64, (n_queries, the most such candidates of a query); rising, then others where a query has fewer.
+    """
+    near = np.zeros(present.shape, bool)
+    for part in parts:
+        first = np.argpartition(-part, min(NEAR, part.shape[1]) - 1, axis=1)[:, :NEAR]
+        np.put_along_axis(near, first, True, axis=1)
+    near &= present
+    width = max(int(near.sum(axis=1).max(initial=0)), CUT)
+    return np.argsort(~near, axis=1, kind="stable")[:, :width]
 
 
 def _wanted(truth: Ragged, member: npt.NDArray[np.int64], row: RowVector) -> npt.NDArray[np.bool_]:
