@@ -16,13 +16,11 @@ from recommender.columns import MEMBER_KINDS
 from recommender.errors import InputError
 from recommender.settings import read_settings
 from recommender.storage.database import Database, open_database
-from training.audit import audit_members, print_suspects, set_kind
 from training.ingest import IngestOptions, IngestReport, open_stores
 from training.ingest import ingest as ingest_files
 from training.ingest_settings import IngestSettings
 from training.loading.report import print_report
 from training.printing import as_json, print_json
-from training.profile import draft_mapping
 from training.progress import Bars, Silent
 from training.sources.mapping_file import parse_mapping, read_mapping
 
@@ -67,6 +65,8 @@ def ingest(
 @as_json
 def profile(file: Path, mapping_file: Path | None, out: Path | None, time_zone: str | None, as_json: bool) -> None:
     """Look at a raw export: draft its mapping, and report what loading it would give. Loads nothing."""
+    from training.profile import draft_mapping
+
     zone = _checked_zone(time_zone)
     draft = None if mapping_file is not None else draft_mapping(file, zone)
     if draft is not None and out is not None:
@@ -101,6 +101,8 @@ def members() -> None:
 @as_json
 def audit(as_json: bool) -> None:
     """List member ids that may be shared till cards, resellers or tests, with evidence; change nothing."""
+    from training.audit import audit_members, print_suspects
+
     settings = read_settings(IngestSettings, os.environ)
     with _opened(settings) as database:
         suspects = audit_members(database, settings)
@@ -115,6 +117,8 @@ def audit(as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(MEMBER_KINDS))
 def set_member_kind(member_id: str, kind: str) -> None:
     """Say what a member is; only consumers shape the models and are recommended to."""
+    from training.audit import set_kind
+
     settings = read_settings(IngestSettings, os.environ)
     with _opened(settings) as database:
         before = set_kind(database, member_id, kind, datetime.now(UTC))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from training.report import Document, find_measure
+if TYPE_CHECKING:
+    from training.report import Document
 
 SUBSETS = ("all", "repeat", "novel", "never_seen")
 METHODS = ("memberwise", "personal_decayed", "personal", "popularity")
@@ -26,6 +28,8 @@ def wide_console() -> Console:
 
 def show_report(report: Document) -> None:
     """Print the main figures of a report."""
+    from training.report import find_measure
+
     console = wide_console()
     split = report["split"]
     console.print(f"{report['title']}: {split['reason'] if split else 'events after the bundle was trained'}.")

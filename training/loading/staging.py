@@ -175,15 +175,25 @@ def _distribute(
     writer_of: Callable[[str], PartWriter],
 ) -> None:
     """Give the good rows of a batch to the writers of their months."""
-    kept = batch if good is None else batch.filter(pa.array(good))
+    kept = batch if good is None else batch.filter(as_mask(good))
     rows_at = rows_at if good is None else rows_at[good]
     columns = [_without_erased(kept, at, erased) for at in range(len(batch.schema) - len(MARKS))]
     events = pa.RecordBatch.from_arrays(columns, schema=log_schema())
-    keys, months = kept.column("key").to_numpy(), kept.column("month").to_numpy(zero_copy_only=False)
+    keys, months = np.from_dlpack(kept.column("key")), np.from_dlpack(kept.column("month"))
     for month in np.unique(months):
         chosen = months == month
-        part = events if chosen.all() else events.filter(pa.array(chosen))
+        part = events if chosen.all() else events.filter(as_mask(chosen))
         writer_of(f"{month // 12:04d}-{month % 12 + 1:02d}").add(part, keys[chosen], rows_at[chosen])
+
+
+def as_mask(flags: BoolVector) -> pa.BooleanArray:
+    """Return flags as an Arrow array.
+
+    Here as with from_dlpack: pyarrow's own conversions from and to numpy import pandas where it is installed,
+    which takes half a second and forty megabytes.
+    """
+    bits = pa.py_buffer(np.packbits(flags, bitorder="little"))
+    return pa.Array.from_buffers(pa.bool_(), len(flags), [None, bits])
 
 
 def _good_rows(batch: pa.RecordBatch) -> BoolVector | None:
@@ -242,7 +252,7 @@ def rewrite_part(
                 if new_ids is not None:
                     batch = batch.set_column(0, "event_id", new_ids(at, batch.column(0)))
                 kept = keep[chosen]
-                writer.add(batch.filter(pa.array(kept)), keys[chosen][kept], rows_at[chosen][kept])
+                writer.add(batch.filter(as_mask(kept)), keys[chosen][kept], rows_at[chosen][kept])
                 _make_room({part.month: writer})
                 at = chosen.stop
         found = writer.close()
