@@ -35,6 +35,7 @@ class TableCounts:
     unknown_items: number of item ids that events name and nobody knows; the most frequent in `item_gaps`.
     unknown_channels: events by channel that neither Memberwise nor the settings know.
     shares: in a dry run, of events and items.
+    conflicts: identities that are linked to several members, this table's and earlier ones.
     """
 
     table: str
@@ -49,3 +50,4 @@ class TableCounts:
     item_gaps: tuple[ItemGap, ...] = ()
     unknown_channels: dict[str, int] = field(default_factory=dict)
     shares: Shares | None = None
+    conflicts: int = 0

@@ -7,8 +7,7 @@ and the first one, in the order of the file, wins.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,30 +23,19 @@ from training.sources.duck import text
 
 SLICE_ROWS = 8_000_000
 """Event ids compared at once: 64 MB of hashes."""
+_JUDGED_ROWS = 65_536
 
 
-class Conflict(NamedTuple):
-    """An event that was left out: its row number in the source and its id."""
-
-    row: int
-    event_id: str
+OnConflicts = Callable[[LongVector, Sequence[str]], None]
+"""Takes the row numbers and ids of events whose id an earlier event with other content has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deduplicated:
-    """Parts without repeated ids, how many events were exact repeats, and the conflicts."""
+class Deduplicated(NamedTuple):
+    """Parts without repeated ids, how many events were exact repeats, and how many were conflicts."""
 
     parts: tuple[Part, ...]
     duplicates: int
-    conflicts: tuple[Conflict, ...]
-
-
-class _Suspects(NamedTuple):
-    """Events whose id hash occurs elsewhere: part number, position in the part, row number in the source."""
-
-    part: LongVector
-    position: LongVector
-    row: LongVector
+    conflicts: int
 
 
 def drop_duplicates(
@@ -56,20 +44,25 @@ def drop_duplicates(
     known: KnownEvents,
     log: EventLog,
     workspace: Path,
+    on_conflicts: OnConflicts,
 ) -> Deduplicated:
     """Leave out events whose id came before, in this load or in an earlier one."""
     keep = [np.ones(part.rows, bool) for part in parts]
-    duplicates, conflicts = 0, []
+    dropped = conflicts = 0
     for keys in _slices(parts):
-        suspects = _find_suspects(parts, keys, known.find(connection, keys))
-        for part, position, row, event_id, verdict in _judge(connection, parts, suspects):
-            keep[part][position] = False
-            if verdict == "duplicate":
-                duplicates += 1
-            else:
-                conflicts.append(Conflict(row, event_id))
+        if not _load_suspects(connection, parts, keys, known.find(connection, keys)):
+            continue
+        for batch in _judge(connection):
+            part, position = (np.from_dlpack(batch.column(at)) for at in range(2))
+            for number in np.unique(part):
+                keep[number][position[part == number]] = False
+            dropped += batch.num_rows
+            clash = batch.filter(batch.column("conflict"))
+            if clash.num_rows:
+                conflicts += clash.num_rows
+                on_conflicts(np.from_dlpack(clash.column("row_at")), clash.column("event_id").to_pylist())
     kept = tuple(_apply(part, keep[number], log, workspace) for number, part in enumerate(parts))
-    return Deduplicated(tuple(part for part in kept if part is not None), duplicates, tuple(conflicts))
+    return Deduplicated(tuple(part for part in kept if part is not None), dropped - conflicts, conflicts)
 
 
 def number_repeats(
@@ -78,9 +71,7 @@ def number_repeats(
     """Give events with the same made id ids of their own: hash(id, occurrence number in the file)."""
     changed: list[list[tuple[LongVector, pa.Array, KeyVector]]] = [[] for _ in parts]
     for keys in _slices(parts):
-        suspects = _find_suspects(parts, keys, np.empty(0, np.uint64))
-        if len(suspects.row):
-            _load_suspects(connection, parts, suspects)
+        if _load_suspects(connection, parts, keys, np.empty(0, np.uint64)):
             for number in range(len(parts)):
                 changed[number].append(_new_ids(connection, number))
     return tuple(_rename(part, changed[number], log, workspace) for number, part in enumerate(parts))
@@ -96,59 +87,48 @@ def _slices(parts: Sequence[Part]) -> Iterator[KeyVector]:
         yield keys
 
 
-def _find_suspects(parts: Sequence[Part], keys: KeyVector, found: KeyVector) -> _Suspects:
-    """Return the events whose hash occurs twice in the sorted `keys`, or among those `found` elsewhere."""
+def _load_suspects(
+    connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], keys: KeyVector, found: KeyVector
+) -> bool:
+    """Fill the temporary table `suspects` with the events whose id may occur elsewhere.
+
+    Args:
+        keys: sorted hashes of ids in the parts.
+        found: hashes of ids that are stored already.
+    Returns: whether there are any.
+    """
     repeated = np.unique(np.concatenate((keys[1:][keys[1:] == keys[:-1]], found)))
-    places: list[tuple[LongVector, LongVector, LongVector]] = []
-    if len(repeated):
-        for number, part in enumerate(parts):
-            own = part.read_keys()
-            at = np.minimum(np.searchsorted(repeated, own), len(repeated) - 1)
-            position = np.flatnonzero(repeated[at] == own)
-            places.append((np.full(len(position), number), position, part.read_rows_at()[position]))
-    if not places:
-        return _Suspects(*(np.empty(0, np.int64) for _ in range(3)))
-    return _Suspects(*(np.concatenate(columns) for columns in zip(*places, strict=True)))
-
-
-def _load_suspects(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], suspects: _Suspects) -> None:
-    """Put suspects with id and content hash into the temporary table `suspects`."""
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE suspects "
         "(part INTEGER, position BIGINT, row_at BIGINT, event_id VARCHAR, content_hash BIGINT)"
     )
-    for number, part in enumerate(parts):
-        chosen = suspects.part == number
-        if not chosen.any():
+    for number, part in enumerate(parts) if len(repeated) else ():
+        own = part.read_keys()
+        at = np.minimum(np.searchsorted(repeated, own), len(repeated) - 1)
+        position = np.flatnonzero(repeated[at] == own)
+        if not len(position):
             continue
-        places = pa.table({"at": suspects.position[chosen], "row_at": suspects.row[chosen]})
-        connection.register("places", places)
+        connection.register("places", pa.table({"at": position, "row_at": part.read_rows_at()[position]}))
         file = f"read_parquet({text(str(part.path))}, file_row_number = true)"
         connection.execute(
             f"INSERT INTO suspects SELECT {number}, places.at, row_at, event_id, content_hash "
             f"FROM {file} JOIN places ON file_row_number = places.at"
         )
         connection.unregister("places")
+    return bool(len(repeated))
 
 
-def _judge(
-    connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], suspects: _Suspects
-) -> Iterator[tuple[int, int, int, str, str]]:
-    """Yield (part, position, row, event id, duplicate or conflict) of the events to leave out."""
-    if not len(suspects.row):
-        return
-    _load_suspects(connection, parts, suspects)
+def _judge(connection: duckdb.DuckDBPyConnection) -> pa.RecordBatchReader:
+    """Return (part, position, row_at, event_id, conflict) of the suspects to leave out."""
     first = "PARTITION BY s.event_id ORDER BY s.row_at, s.part"
-    query = f"""
-        SELECT part, position, row_at, event_id,
-          CASE WHEN content_hash = coalesce(known_hash, first_hash) THEN 'duplicate' ELSE 'conflict' END
+    return connection.sql(
+        f"""SELECT part, position, row_at, event_id, content_hash <> coalesce(known_hash, first_hash) AS conflict
         FROM (
           SELECT s.*, k.content_hash AS known_hash, row_number() OVER ({first}) AS occurrence,
             first_value(s.content_hash) OVER ({first}) AS first_hash
           FROM suspects s LEFT JOIN known k ON k.event_id = s.event_id)
         WHERE known_hash IS NOT NULL OR occurrence > 1"""
-    for batch in connection.sql(query).to_arrow_reader(65_536):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    ).to_arrow_reader(_JUDGED_ROWS)
 
 
 def _new_ids(connection: duckdb.DuckDBPyConnection, number: int) -> tuple[LongVector, pa.Array, KeyVector]:

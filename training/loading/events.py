@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy.engine import Connection
@@ -22,7 +21,7 @@ from training.loading.known import is_stale, read_known
 from training.loading.place import TableLoad
 from training.loading.problems import check_rows, report_problems
 from training.loading.rejects import CONFLICT, Reject
-from training.loading.staging import BATCH_ROWS, Part, Staged, stage_events
+from training.loading.staging import BATCH_ROWS, LongVector, Part, Staged, stage_events
 from training.loading.summary import ledger_rows, summarise
 from training.sources.duck import stream
 from training.sources.event_query import event_query
@@ -90,19 +89,19 @@ class EventLoad:
         load = self._load
         self._put_back()
         self._known = read_known(load.run.stores.database, load.run.stores.log, load.workspace)
-        found = drop_duplicates(load.duck, self._parts, self._known, load.log, load.workspace)
+        found = drop_duplicates(load.duck, self._parts, self._known, load.log, load.workspace, self._reject_conflicts)
         self._parts = found.parts
-        if found.conflicts:
-            lines = load.source.lines(np.array([conflict.row for conflict in found.conflicts], np.int64))
-            for line, conflict in zip(lines.tolist(), found.conflicts, strict=True):
-                load.rejects.add(Reject(line, COMPUTED, conflict.event_id, CONFLICT, _ACCEPTED))
         self.counts = replace(
             self.counts,
             added=sum(part.rows for part in self._parts),
             duplicate=self.counts.duplicate + found.duplicates,
-            rejected=self.counts.rejected + len(found.conflicts),
+            rejected=self.counts.rejected + found.conflicts,
         )
         self._ledger = ledger_rows(load.duck, self._parts, load.run.options.source_name)
+
+    def _reject_conflicts(self, rows: LongVector, event_ids: Sequence[str]) -> None:
+        for line, event_id in zip(self._load.source.lines(rows).tolist(), event_ids, strict=True):
+            self._load.rejects.add(Reject(line, COMPUTED, event_id, CONFLICT, _ACCEPTED))
 
     def plan(self) -> None:
         """A dry run knows already what a commit would do."""

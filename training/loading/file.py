@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,6 +43,7 @@ _UNREADABLE = (duckdb.InvalidInputException, duckdb.DataError, duckdb.Operationa
 """What DuckDB raises about a file or the machine, and not about our SQL."""
 
 AnyLoad = EventLoad | RowLoad
+logger = logging.getLogger(__name__)
 
 
 def load_file(run: Run, file: TableFile) -> FileReport:
@@ -65,6 +67,11 @@ def load_file(run: Run, file: TableFile) -> FileReport:
         report = replace(report, error=str(error))
     finally:
         rejects.close()
+    for counts in report.tables:
+        logger.info(
+            "file_loaded load=%s table=%s read=%d added=%d changed=%d duplicate=%d rejected=%d",
+            *(load_id, counts.table, counts.read, counts.added, counts.changed, counts.duplicate, counts.rejected),
+        )
     return replace(
         report,
         reasons=dict(rejects.counts.most_common()),

@@ -122,6 +122,11 @@ def _notes(file: FileReport) -> list[str]:
                 f"{name}: {counts.unknown_item_events:,} events name {counts.unknown_items:,} items "
                 f"that the table of items does not hold yet: {first}, ..."
             )
+        if counts.conflicts:
+            lines.append(
+                f"{name}: {counts.conflicts:,} identities are linked to several members, "
+                "and belong to none of them until a link is removed."
+            )
         lines += [f"{name}: {line}" for line in _shares(counts.shares)] if counts.shares else []
         for channel, events in counts.unknown_channels.items():
             lines.append(

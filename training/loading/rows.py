@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from sqlalchemy.engine import Connection
 
 from recommender.columns import ColumnKind
-from recommender.storage.identities import Link, link
+from recommender.storage.identities import Link, conflicts, link
 from recommender.storage.types import from_day_number, from_micros
 from recommender.storage.upserts import UpsertCounts, upsert
 from training.loading.counts import Shares, TableCounts
@@ -82,7 +82,10 @@ class RowLoad:
         """Nothing is left to do after the commit."""
 
     def finish(self) -> None:
-        """Rows say nothing that needs a second look."""
+        """Count identities that belong to nobody, because they are linked to several members."""
+        if self._spec.name == "identities":
+            with self._load.run.stores.database.read() as connection:
+                self.counts = replace(self.counts, conflicts=sum(1 for _ in conflicts(connection)))
 
     def close(self) -> None:
         """What was staged goes with the workspace."""

@@ -316,3 +316,11 @@ def test_names_that_say_no_table(intake: Intake, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="No canonical tables"):
         intake.load(tmp_path / "empty")
+
+
+def test_an_identity_of_two_members_is_told(intake: Intake, tmp_path: Path) -> None:
+    text = "namespace,value,member_id\ncard,c1,m1\ncard,c1,m2\ncard,c2,m2"
+    report = intake.load(write(tmp_path / "identities.csv", text))
+    assert report.files[0].tables[0].conflicts == 1
+    with intake.database.read() as connection:
+        assert resolve(connection, "card", "c1") == Resolution(None, conflict=True)

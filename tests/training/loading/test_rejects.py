@@ -212,3 +212,13 @@ def test_every_reason_is_explained_and_every_query_keeps_the_order() -> None:
         assert {check.reason for check in selection.checks} <= set(EXPLANATIONS)
         assert " IN (" not in selection.layer
         assert all(isinstance(check, Check) and check.accepted for check in selection.checks)
+
+
+def test_a_file_of_nothing_but_bad_rows(intake: Intake, tmp_path: Path) -> None:
+    report = intake.load(
+        write(tmp_path / "events.csv", "event_id,occurred_at,kind,channel\ne1,x,view,app\ne2,y,view,app")
+    )
+    assert intake.count(report) == (2, 0, 0, 0, 2)
+    assert intake.events() == []
+    report = intake.load(write(tmp_path / "events.csv", "event_id,occurred_at,kind,channel"))
+    assert intake.count(report) == (0, 0, 0, 0, 0)
