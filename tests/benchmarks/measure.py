@@ -13,6 +13,8 @@ from pathlib import Path
 import click
 
 POLL_SECONDS = 0.005
+POLLS_PER_LOOK = 40
+"""How often the memory of a program's own processes is added up, which takes longer than reading one number."""
 MIB = 1024 * 1024
 
 
@@ -22,7 +24,7 @@ class FailedRunError(click.ClickException):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run took: wall and processor seconds, peak resident bytes; and what it printed."""
+    """What one run took: wall and processor seconds, most bytes resident at once; and what it printed."""
 
     seconds: float
     cpu_seconds: float
@@ -43,11 +45,11 @@ def module(name: str, *arguments: str) -> list[str]:
 def run_measured(command: Sequence[str], environ: Mapping[str, str], workspace: Path) -> Run:
     """Run a program to its end.
 
-    The peak is the process's own mark of high water. (What a parent gets from wait4 is no less than the parent's
-    own size.)
+    The peak is the process's own mark of high water, or more where processes that it forked hold memory of their
+    own. (What a parent gets from wait4 is no less than the parent's own size.)
 
     Args:
-        command: program and arguments; its children are not measured.
+        command: program and arguments.
         environ: set beside the environment of this process.
         workspace: where its outputs are kept meanwhile.
     Raises: FailedRunError if its exit code is not 0.
@@ -56,12 +58,15 @@ def run_measured(command: Sequence[str], environ: Mapping[str, str], workspace: 
     with out.open("wb") as stdout, problems.open("wb") as stderr:
         began = time.perf_counter()
         process = subprocess.Popen(command, env={**os.environ, **environ}, stdout=stdout, stderr=stderr)
-        peak = 0
+        peak = polls = 0
         while True:
             pid, status, usage = os.wait4(process.pid, os.WNOHANG)
             if pid:
                 break
-            peak = max(peak, _high_water(process.pid))
+            peak = max(peak, _status_bytes(process.pid, "VmHWM:"))
+            polls += 1
+            if polls % POLLS_PER_LOOK == 0:
+                peak = max(peak, _tree_bytes(process.pid))
             time.sleep(POLL_SECONDS)
         seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -70,14 +75,22 @@ def run_measured(command: Sequence[str], environ: Mapping[str, str], workspace: 
     return Run(seconds, usage.ru_utime + usage.ru_stime, peak, out.read_text("utf-8"))
 
 
-def _high_water(pid: int) -> int:
-    """Return the most memory that a process had resident so far, in bytes; 0 if it is gone."""
+def _status_bytes(pid: int, name: str) -> int:
+    """Return one number of a process's status, in bytes; 0 if it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    line = next((line for line in status.splitlines() if line.startswith("VmHWM:")), "VmHWM: 0 kB")
+    line = next((line for line in status.splitlines() if line.startswith(name)), f"{name} 0 kB")
     return int(line.split()[1]) * 1024
+
+
+def _tree_bytes(pid: int) -> int:
+    """Return what a process holds resident, and its children beside it; 0 if one of them is gone meanwhile."""
+    try:
+        return _status_bytes(pid, "VmRSS:") + sum(private_bytes(child) for child in children(pid))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def private_bytes(pid: int) -> int:

@@ -21,6 +21,17 @@ def test_a_run_is_measured(tmp_path: Path) -> None:
     assert 32 * MIB < run.peak_bytes < 32 * MIB + len(ballast)
 
 
+def test_memory_of_forked_processes_counts(tmp_path: Path) -> None:
+    program = (
+        "import os, time\n"
+        "pid = os.fork()\n"
+        "held = bytearray(b'x') * (48 << 20)\n"
+        "time.sleep(0.6)\n"
+        "pid and os.waitpid(pid, 0)"
+    )
+    assert run_measured([sys.executable, "-S", "-c", program], {}, tmp_path).peak_bytes > 96 * MIB
+
+
 def test_a_failed_run_shows_what_it_printed(tmp_path: Path) -> None:
     with pytest.raises(FailedRunError, match="no such thing"):
         run_measured([sys.executable, "-S", "-c", "raise SystemExit('no such thing')"], {}, tmp_path)
