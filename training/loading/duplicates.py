@@ -60,7 +60,9 @@ def drop_duplicates(
             clash = batch.filter(batch.column("conflict"))
             if clash.num_rows:
                 conflicts += clash.num_rows
-                on_conflicts(np.from_dlpack(clash.column("row_at")), clash.column("event_id").to_pylist())
+                on_conflicts(
+                    np.from_dlpack(clash.column("row_at")).astype(np.int64), clash.column("event_id").to_pylist()
+                )
     kept = tuple(_apply(part, keep[number], log, workspace) for number, part in enumerate(parts))
     return Deduplicated(tuple(part for part in kept if part is not None), dropped - conflicts, conflicts)
 

@@ -20,6 +20,7 @@ from recommender.errors import InputError, MappingError, StoreBusyError
 from recommender.storage.event_log import EventLog
 from recommender.storage.hashing import HashKey, check_hash_key, hash_value
 from recommender.storage.loads import Load, record_load
+from recommender.storage.statements import next_sequence
 from training.loading.counts import TableCounts
 from training.loading.events import EventLoad, StaleError
 from training.loading.place import Run, TableLoad
@@ -208,6 +209,7 @@ def _write(
     checksum: str,
     source: Source,
 ) -> None:
+    next_sequence(connection)  # holds back other writers, so that what is compared stays as it is
     check_hash_key(connection, run.stores.key)
     for load in loads:
         load.commit(connection)

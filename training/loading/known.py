@@ -72,13 +72,13 @@ def read_known(database: Database, log: EventLog, workspace: Path) -> KnownEvent
 def is_stale(
     connection: Connection, known: KnownEvents, duck: duckdb.DuckDBPyConnection, parts: Sequence[Path]
 ) -> bool:
-    """Whether events with ids of this load were stored since; inside the write transaction of the load.
+    """Whether events with ids of this load may have been stored since.
+
+    Inside the write transaction of the load and behind its first `next_sequence`, which holds back other writers.
 
     Args:
         parts: Parquet files of the load.
     """
-    if last_sequence(connection) == known.sequence:
-        return False
     if any(file.path not in known.files for file in registered_files(connection)):
         return True
     posted = fetch(connection, _LIVE, (known.sequence, _PAGE_ROWS))

@@ -89,10 +89,12 @@ def open_source(
     """
     if not path.is_file():
         raise InputError("There is no such file.", field="file", value=path)
+    plain = workspace / "export"  # DuckDB takes * ? [ ] in a name for a pattern
+    plain.symlink_to(path.resolve())
     if format_ == "parquet":
-        return _open_parquet(path)
+        return _open_parquet(path, plain)
     encoding = layout.encoding or guess_encoding(path)
-    utf8, transcoded = path, encoding not in (UTF8, "utf-8-sig")
+    utf8, transcoded = plain, encoding not in (UTF8, "utf-8-sig")
     if transcoded or is_compressed(path):
         utf8 = workspace / "utf8"
         write_utf8(path, encoding, utf8)
@@ -155,7 +157,7 @@ def _open_json(
     return Source(path, tuple(paths), relation, scan.records, scan.malformed, scan.lines, paths)
 
 
-def _open_parquet(path: Path) -> Source:
+def _open_parquet(path: Path, plain: Path) -> Source:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -169,7 +171,7 @@ def _open_parquet(path: Path) -> Source:
         nested = pa.types.is_nested(column.type)
         cell = f"to_json({name(column.name)})" if nested else name(column.name)
         cells.append(f"CAST({cell} AS VARCHAR) AS c{at}")
-    relation = f"(SELECT {', '.join(cells)} FROM read_parquet({text(str(path))}))"
+    relation = f"(SELECT {', '.join(cells)} FROM read_parquet({text(str(plain))}))"
     return Source(path, tuple(schema.names), relation, rows, 0, None)
 
 

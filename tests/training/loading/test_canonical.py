@@ -324,3 +324,11 @@ def test_an_identity_of_two_members_is_told(intake: Intake, tmp_path: Path) -> N
     assert report.files[0].tables[0].conflicts == 1
     with intake.database.read() as connection:
         assert resolve(connection, "card", "c1") == Resolution(None, conflict=True)
+
+
+def test_names_of_files_are_no_patterns(intake: Intake, tmp_path: Path) -> None:
+    write(tmp_path / "items-1.csv", "item_id\nwrong")
+    intake.load(write(tmp_path / "items-[1]'*?.csv", "item_id\ni1"))
+    pq.write_table(pa.table({"item_id": ["i2"]}), tmp_path / "items [a].parquet")
+    intake.load(tmp_path / "items [a].parquet")
+    assert intake.rows("items", "item_id") == [("i1",), ("i2",)]

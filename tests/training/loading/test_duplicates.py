@@ -69,7 +69,8 @@ def test_posted_events_count_too(any_intake: Intake, tmp_path: Path) -> None:
     assert any_intake.events("event_id", "item_id") == [("e1", "i1"), ("e2", "i1"), ("e9", "i1")]
 
 
-def test_events_that_come_meanwhile_are_compared(intake: Intake, tmp_path: Path) -> None:
+def test_events_that_come_meanwhile_are_compared(any_intake: Intake, tmp_path: Path) -> None:
+    intake = any_intake
     other = write(tmp_path / "events-2.csv", f"{HEADER}\n{SECOND}")
     came: list[str] = []
 
