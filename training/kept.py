@@ -38,7 +38,7 @@ class Numbering:
         coded = column.dictionary_encode()
         numbers = self.numbers
         found = [numbers.setdefault(name, len(numbers)) for name in coded.dictionary.to_pylist()]
-        return np.array(found, np.int32)[coded.indices.to_numpy()]
+        return np.array(found, np.int32)[np.from_dlpack(coded.indices)]
 
     @property
     def texts(self) -> list[str]:
@@ -89,13 +89,13 @@ def open_kept(
 
 def _source(engine: duckdb.DuckDBPyConnection, files: Sequence[str], live: pa.Table) -> str:
     """Return the relation of all events, each id once."""
+    # DuckDB reads no list from a parameter of a view.
+    logged = f"read_parquet([{texts(files)}])"
+    if files and live.num_rows == 0:
+        return f"(SELECT {_CHOSEN} FROM {logged})"
     engine.register("live_events", live)
     if not files:
         return f"(SELECT {_CHOSEN} FROM live_events)"
-    # DuckDB reads no list from a parameter of a view.
-    logged = f"read_parquet([{texts(files)}])"
-    if live.num_rows == 0:
-        return f"(SELECT {_CHOSEN} FROM {logged})"
     engine.execute(f"CREATE TABLE logged_ids AS SELECT event_id FROM {logged} SEMI JOIN live_events USING (event_id)")
     fresh = f"SELECT {_CHOSEN} FROM live_events ANTI JOIN logged_ids USING (event_id)"
     return f"(SELECT {_CHOSEN} FROM {logged} UNION ALL {fresh})"
@@ -174,7 +174,7 @@ class KeptReader:
         for batch in self._engine.sql(query).to_arrow_reader(BATCH_ROWS):
             for part, numbering, column in zip(parts, numberings, batch.columns, strict=False):
                 part.append(numbering.take(column))
-            parts[-1].append(batch.column(len(numberings)).to_numpy())
+            parts[-1].append(np.from_dlpack(batch.column(len(numberings))))
         return Found(*(np.concatenate(part).astype(np.int32, copy=False) for part in parts))
 
 

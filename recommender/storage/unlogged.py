@@ -73,7 +73,8 @@ def unlogged_events(connection: Connection) -> pa.Table:
     """
     import pyarrow as pa
 
-    tables, after = [log_schema().empty_table()], None
+    # Not empty_table(): like many of pyarrow's conversions it would import pandas, where that is installed.
+    tables, after = [pa.Table.from_batches([], log_schema())], None
     while True:
         part = read_unlogged(connection, after)
         if not part.rows:
