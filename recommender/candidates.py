@@ -129,13 +129,25 @@ def keep_best(query: IntVector, row: RowVector, score: FloatVector, n_queries: i
     if n_queries == 1:  # the batch of one that serving asks
         best = np.lexsort((row, -score))[:count]
         return Candidates(np.array([0, len(best)]), row[best], score[best])
-    order = np.lexsort((row, -score, query))
+    order = _by_worth(query, row, score)
     query, row, score = query[order], row[order], score[order]
     sizes = np.bincount(query, minlength=n_queries)
     starts = np.concatenate(([0], np.cumsum(sizes)))
     kept = np.arange(len(row)) - starts[query] < count
     indptr = np.concatenate(([0], np.cumsum(np.minimum(sizes, count)))).astype(np.int64)
     return Candidates(indptr, row[kept], score[kept])
+
+
+def _by_worth(query: IntVector, row: RowVector, score: FloatVector) -> IntVector:
+    """Return the order by query, then falling score, then row; one key sorts several times as fast as three."""
+    # Floats that are not negative order as their bits do, negative ones the other way round; 0 - score is never -0.
+    bits = (np.float32(0) - score).view(np.int32)
+    worth = (query << 32) + (bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF)))
+    place = (query << 32) + row
+    if (place[1:] > place[:-1]).all():
+        return np.argsort(worth, kind="stable")
+    rising = np.argsort(place)
+    return rising[np.argsort(worth[rising], kind="stable")]
 
 
 def only_allowed(query: IntVector, row: RowVector, allowed: Sequence[BoolVector | None]) -> BoolVector:

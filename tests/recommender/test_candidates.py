@@ -87,3 +87,12 @@ def test_unite_nothing() -> None:
     pool = unite({"a": found({}, {}), "b": found({}, {})})
     assert pool.indptr.tolist() == [0, 0, 0]
     assert pool.scores.shape == (0, 2)
+
+
+def test_keep_best_orders_scores_of_all_sorts() -> None:
+    score = np.array([0.0, -1.0, 2.5, -0.0, 1e-40, -1e-40, 2.5, 3e30], np.float32)
+    row = np.array([7, 6, 5, 4, 3, 2, 1, 0], np.int32)
+    query = np.repeat(np.arange(2), len(row))
+    found = keep_best(query, np.tile(row, 2), np.tile(score, 2), 2, 10)
+    assert found.row.tolist() == [0, 1, 5, 3, 4, 7, 2, 6] * 2
+    assert found.indptr.tolist() == [0, 8, 16]
