@@ -174,7 +174,7 @@ class KeptReader:
         for batch in self._engine.sql(query).to_arrow_reader(BATCH_ROWS):
             for part, numbering, column in zip(parts, numberings, batch.columns, strict=False):
                 part.append(numbering.take(column))
-            parts[-1].append(np.from_dlpack(batch.column(len(numberings))))
+            parts[-1].append(np.asarray(np.from_dlpack(batch.column(len(numberings))), np.int32))
         return Found(*(np.concatenate(part).astype(np.int32, copy=False) for part in parts))
 
 
