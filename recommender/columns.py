@@ -115,7 +115,7 @@ CONSENTS = TableSpec(
         _need("purpose", _TEXT),
         _may("channel", _TEXT),
         _need("granted", _BOOL),
-        _may("at", _TIME),
+        _need("at", _TIME),
         _may("wording_version", _TEXT),
         _may("source", _TEXT),
     ),
