@@ -193,7 +193,7 @@ def _prepare_sqlite(timeout: float, raw: sqlite3.Connection, _record: object) ->
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
             time.sleep(WAL_RETRY_SECONDS)
-    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-8192"):
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", "cache_size=-2048"):
         raw.execute(f"PRAGMA {pragma}")
 
 
