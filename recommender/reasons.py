@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from enum import StrEnum
 
 import numpy as np
-import numpy.typing as npt
 
 from recommender.candidates import Slate
 from recommender.history import MINUTES_PER_DAY
-from recommender.interactions import Pairs, matrix_of
+from recommender.interactions import Pairs
 from recommender.pipeline import Recommender
 from recommender.query import Query
-from recommender.retrievers.neighbors import ItemNeighborRetriever
+from recommender.retrievers.neighbors import ItemNeighborRetriever, entries_of
 from recommender.retrievers.repeat import RepeatRetriever
 
 Evidence = str | int | float
+
+_FIRST_DAY = date(1970, 1, 1).toordinal()
 
 
 class ReasonCode(StrEnum):
@@ -166,16 +168,26 @@ def _partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int,
     if neighbors is None or not wanted:
         return {}
     pairs = query.pairs(neighbors.weights)
-    history = matrix_of(pairs, len(recommender.items), neighbors.browse_weight)
-    votes = neighbors.similarity[history.indices][:, wanted].toarray() * history.data[:, None]
-    best: npt.NDArray[np.int64] = votes.argmax(axis=0) if len(votes) else np.empty(0, np.int64)
-    return {row: int(history.indices[best[i]]) for i, row in enumerate(wanted) if len(best) and votes[best[i], i] > 0}
+    weight = pairs.purchased + np.float32(neighbors.browse_weight) * pairs.browsed
+    entries, sizes = entries_of(neighbors.similarity, pairs.item_row)
+    column = neighbors.similarity.indices[entries]
+    is_wanted = np.zeros(len(recommender.items), bool)
+    is_wanted[wanted] = True
+    found = np.flatnonzero(is_wanted[column])
+    votes = np.repeat(weight, sizes)[found] * neighbors.similarity.data[entries[found]]
+    speaks = np.repeat(pairs.item_row, sizes)[found]
+    best: dict[int, int] = {}
+    for at in np.argsort(-votes, kind="stable"):
+        if votes[at] > 0:
+            best.setdefault(int(column[found[at]]), int(speaks[at]))
+    return best
 
 
 def _day(minute: int, day_offset: int) -> date:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=minute + day_offset)).date()
+    return date.fromordinal(_FIRST_DAY + (minute + day_offset) // MINUTES_PER_DAY)
 
 
+@functools.lru_cache(maxsize=4096)
 def _say_day(value: str, language: str) -> str:
     """Write a day by the language's custom."""
     day = date.fromisoformat(value)

@@ -73,14 +73,21 @@ def score_items(weights: sp.csr_matrix, matrix: sp.csr_matrix) -> ItemScores:
         product = weights @ matrix
         return ItemScores(product.indptr, product.indices, product.data.astype(np.float32, copy=False))
     # The batch of one that serving asks: the same sums in the same order, without SciPy's checks.
-    starts = matrix.indptr[weights.indices]
-    sizes = matrix.indptr[weights.indices + 1] - starts
-    ends = np.cumsum(sizes)
-    entries = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes)
+    entries, sizes = entries_of(matrix, weights.indices)
     total = np.zeros(matrix.shape[1], np.float32)
     np.add.at(total, matrix.indices[entries], np.repeat(weights.data, sizes) * matrix.data[entries])
     row = np.flatnonzero(total).astype(np.int32)
     return ItemScores(np.array([0, len(row)]), row, total[row])
+
+
+def entries_of(
+    matrix: sp.csr_matrix, rows: npt.NDArray[np.integer]
+) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+    """Return the places of all entries of some rows, one row after the other, and how many each row has."""
+    starts = matrix.indptr[rows]
+    sizes = matrix.indptr[rows + 1] - starts
+    ends = np.cumsum(sizes)
+    return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - sizes), sizes), sizes
 
 
 def best_of(scores: ItemScores, batch: Batch, count: int) -> Candidates:
