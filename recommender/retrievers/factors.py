@@ -137,5 +137,5 @@ def fold_in(
     """
     known = item_factors[rows]
     left = gram + (known.T * (confidence - 1)) @ known
-    left[np.diag_indices_from(left)] += regularization
+    left.flat[:: len(left) + 1] += regularization
     return np.linalg.solve(left, known.T @ confidence).astype(np.float32)
