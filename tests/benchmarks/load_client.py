@@ -19,7 +19,7 @@ from pathlib import Path
 import orjson
 
 LOOPBACK = "127.0.0.1"
-WARM_SECONDS = 1.0
+WARM_SECONDS = 1.5
 TIMEOUT_SECONDS = 30.0
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length:"
@@ -27,11 +27,16 @@ _LENGTH = b"content-length:"
 
 @dataclass(slots=True)
 class Load:
-    """What came of it: nanoseconds of each answer, and how many were not 200 or came on a closed connection."""
+    """What came of it: nanoseconds of each answer, and how many were not 200 or came on a closed connection.
+
+    seconds, cpu_seconds: how long it was measured, and what that took of a processor here.
+    """
 
     nanoseconds: array.array[int] = field(default_factory=lambda: array.array("q"))
     failed: int = 0
     reconnected: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 class Connection:
@@ -79,68 +84,99 @@ def _body_length(head: bytes) -> int:
     return 0 if at < 0 else int(head[at + len(_LENGTH) :].split(b"\r\n", 1)[0])
 
 
-def drive(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> Load:
-    """Keep connections busy for a time; requests are taken in turn, again from the start when they end."""
-    load = Load()
-    waiting: dict[int, Connection] = {}
-    poller = select.epoll()
-    number, end = 0, time.perf_counter() + seconds
-    for _ in range(connections):
-        connection = Connection(port)
-        waiting[connection.socket.fileno()] = connection
-        poller.register(connection.socket.fileno(), select.EPOLLIN)
-        connection.send(requests[number % len(requests)])
-        number += 1
-    while waiting:
-        ready = poller.poll(TIMEOUT_SECONDS)
-        if not ready:
-            raise TimeoutError(f"No answer on {len(waiting)} connections.")
-        for handle, _ in ready:
-            connection = waiting[handle]
-            try:
-                answer = connection.receive()
-            except ConnectionError:
-                load.reconnected += 1
-                poller.unregister(handle)
-                del waiting[handle]
-                connection.reconnect()
-                waiting[connection.socket.fileno()] = connection
-                poller.register(connection.socket.fileno(), select.EPOLLIN)
-                answer = (True, 0)
+class Driver:
+    """Keeps connections busy; requests are taken in turn, again from the start when they end."""
+
+    def __init__(self, port: int, requests: Sequence[bytes]) -> None:
+        self._port, self._requests = port, requests
+        self._number = 0
+        self._busy: dict[int, Connection] = {}
+        self._poller = select.epoll()
+
+    def open(self, connections: int, seconds: float) -> None:
+        """Open connections one after the other while the first are busy, as those of real clients are.
+
+        A worker that finds many new ones at once takes them all, and the others have none.
+        """
+        for _ in range(connections):
+            self._send(self._watch(Connection(self._port)))
+            self.run(seconds / connections, Load())
+
+    def run(self, seconds: float, load: Load) -> None:
+        """Take answers and send the next requests for a time."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            for handle, _ in self._poller.poll(left):
+                self._take(self._busy[handle], load)
+
+    def close(self) -> None:
+        """Let go of all connections, whether answered or not."""
+        self._poller.close()
+        for connection in self._busy.values():
+            connection.socket.close()
+
+    def _take(self, connection: Connection, load: Load) -> None:
+        try:
+            answer = connection.receive()
+        except ConnectionError:
+            load.reconnected += 1
+            self._reconnect(connection)
+        else:
             if answer is None:
-                continue
-            if answer[1]:
-                load.nanoseconds.append(answer[1])
-                load.failed += not answer[0]
-            if time.perf_counter() < end:
-                connection.send(requests[number % len(requests)])
-                number += 1
-            else:
-                handle = connection.socket.fileno()
-                poller.unregister(handle)
-                del waiting[handle]
-                connection.socket.close()
+                return
+            load.nanoseconds.append(answer[1])
+            load.failed += not answer[0]
+        self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        try:
+            connection.send(self._requests[self._number % len(self._requests)])
+            self._number += 1
+        except ConnectionError:
+            self._reconnect(connection)
+            self._send(connection)
+
+    def _watch(self, connection: Connection) -> Connection:
+        self._busy[connection.socket.fileno()] = connection
+        self._poller.register(connection.socket.fileno(), select.EPOLLIN)
+        return connection
+
+    def _reconnect(self, connection: Connection) -> None:
+        handle = connection.socket.fileno()
+        self._poller.unregister(handle)
+        del self._busy[handle]
+        connection.reconnect()
+        self._watch(connection)
+
+
+def drive(port: int, requests: Sequence[bytes], connections: int, seconds: float, warm_seconds: float = 0.1) -> Load:
+    """Open connections while the server warms up, then measure."""
+    driver, load = Driver(port, requests), Load()
+    try:
+        driver.open(connections, warm_seconds)
+        began, cpu = time.perf_counter(), time.process_time()
+        driver.run(seconds, load)
+        load.seconds, load.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+    finally:
+        driver.close()
     return load
 
 
 def main(port: str, connections: str, seconds: str, file: str) -> None:
-    """Warm the server up, then measure; the file holds the requests as a JSON list of texts."""
+    """Drive a server; the file holds the requests as a JSON list of texts."""
     requests = [text.encode() for text in orjson.loads(Path(file).read_bytes())]
-    drive(int(port), requests, int(connections), WARM_SECONDS)
-    began, cpu = time.perf_counter(), time.process_time()
-    load = drive(int(port), requests[::-1], int(connections), float(seconds))
-    took, cpu = time.perf_counter() - began, time.process_time() - cpu
+    load = drive(int(port), requests, int(connections), float(seconds), WARM_SECONDS)
     ordered = sorted(load.nanoseconds)
     print(
         json.dumps(
             {
                 "requests": len(ordered),
-                "per_second": len(ordered) / took,
+                "per_second": len(ordered) / load.seconds,
                 "p50_ms": ordered[len(ordered) // 2] / 1e6,
                 "p99_ms": ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] / 1e6,
                 "failed": load.failed,
                 "reconnected": load.reconnected,
-                "client_cpu_share": cpu / took,
+                "client_cpu_share": load.cpu_seconds / load.seconds,
             }
         )
     )
