@@ -192,3 +192,16 @@ def unite(found: dict[str, Candidates]) -> Pool:
     scores = np.full((len(distinct), len(names)), np.nan, np.float32)
     scores[place, column] = score
     return Pool(indptr, distinct, scores, names)
+
+
+def relative_scores(pool: Pool) -> FloatMatrix:
+    """Return each score over the highest of its retriever within the query, 0 where it was not found.
+
+    Returns: float32, (n, n_retrievers), in [0, 1].
+    """
+    scores = np.fmax(pool.scores, np.float32(0))  # also where there is none
+    highest = np.zeros((len(pool.indptr) - 1, scores.shape[1]), np.float32)
+    filled = np.flatnonzero(np.diff(pool.indptr))
+    if len(filled):
+        highest[filled] = np.maximum.reduceat(scores, pool.indptr[filled], axis=0)
+    return np.asarray(scores / np.maximum(highest, np.float32(1e-12))[pool.query], np.float32)

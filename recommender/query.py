@@ -89,12 +89,17 @@ class Batch:
     def __len__(self) -> int:
         return len(self.history_of)
 
+    @property
+    def arranged(self) -> Arranged:
+        """The histories with the entries of each item together; computed once per batch."""
+        if not self._arranged:
+            self._arranged.append(arrange(self.histories))
+        return self._arranged[0]
+
     def pairs(self, weights: Weights) -> Pairs:
         """Return the pairs of each history under these weights; computed once per batch."""
         if weights not in self._pairs:
-            if not self._arranged:
-                self._arranged.append(arrange(self.histories))
-            self._pairs[weights] = weigh(self._arranged[0], self.histories, self.as_of, weights)
+            self._pairs[weights] = weigh(self.arranged, self.histories, self.as_of, weights)
         return self._pairs[weights]
 
     def spread(self, indptr: IntVector) -> tuple[IntVector, IntVector]:

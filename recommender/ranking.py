@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from recommender.candidates import Pool
+from recommender.candidates import Pool, relative_scores
 from recommender.errors import BundleError
 from recommender.query import Batch, Scenario
 from recommender.retrievers.base import Json, as_number, as_table
@@ -98,16 +98,3 @@ def ranker_from(description: Mapping[str, Json]) -> Ranker:
             for name, part in weights.items()
         }
     )
-
-
-def relative_scores(pool: Pool) -> FloatMatrix:
-    """Return each score over the highest of its retriever within the query, 0 where it was not found.
-
-    Returns: float32, (n, n_retrievers), in [0, 1].
-    """
-    scores = np.fmax(pool.scores, np.float32(0))  # also where there is none
-    highest = np.zeros((len(pool.indptr) - 1, scores.shape[1]), np.float32)
-    filled = np.flatnonzero(np.diff(pool.indptr))
-    if len(filled):
-        highest[filled] = np.maximum.reduceat(scores, pool.indptr[filled], axis=0)
-    return np.asarray(scores / np.maximum(highest, np.float32(1e-12))[pool.query], np.float32)

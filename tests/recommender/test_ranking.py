@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from recommender.candidates import Pool
+from recommender.candidates import Pool, relative_scores
 from recommender.errors import BundleError
 from recommender.query import Scenario
-from recommender.ranking import Blend, ranker_from, relative_scores
+from recommender.ranking import Blend, ranker_from
 from recommender.retrievers.base import Json
 from tests.learning import ask, batch
 

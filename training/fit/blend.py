@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from recommender.candidates import Pool
+from recommender.candidates import Pool, relative_scores
 from recommender.query import Scenario
-from recommender.ranking import Blend, relative_scores
+from recommender.ranking import Blend
 from training.fit.recommender import START_WEIGHTS
 from training.keys import is_in
 from training.metrics import Ragged
