@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.bundle import Bundle
+from recommender.context import NO_REQUEST_CONTEXT, RequestContext, with_visit
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
 from recommender.ids import IdIndex
-from recommender.query import Mask, Query, Scenario
+from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Scenario
 from recommender.recent import Recent, read_recent, take_back
 from recommender.storage.database import Database
 from recommender.storage.events import NO_EVENTS
@@ -39,6 +40,7 @@ class SlateRequest:
     store_id: the store the customer is in or shops from; None lets the member's home store stand in.
     exclude: item ids that must not appear.
     stock: False leaves live stock out, as backtests do.
+    context: the item, basket or visit that the request is about.
     """
 
     scenario: Scenario
@@ -48,6 +50,7 @@ class SlateRequest:
     channel: str | None = None
     exclude: Sequence[str] = ()
     stock: bool = True
+    context: RequestContext = NO_REQUEST_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,13 @@ class QuerySource:
         """
         state = self._read_state(request.subject, now)
         member = state.member
-        history, as_of = past or self._present(state, now)
         personal = member is None or member.personalised
+        history, as_of = past or self._present(state, now)
+        channel = self._channels.get(request.channel or "", 0)
+        history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
+        context, told = self._context(request, personal)
         store_id, flags = self._store(request, state, live)
-        flags += self._flags(request, state, history, personal)
+        flags += self._flags(request, state, history, personal) + told
         masks, unknown = self._masks(request, live, store_id, None if member is None else member.adult)
         if unknown:
             flags.append("stock_unknown")
@@ -121,6 +127,7 @@ class QuerySource:
             store_row=None if store_id is None else self._stores.row(store_id),
             personal=personal,
             masks=masks,
+            context=context,
         )
         return query, Who(state.subjects, store_id, tuple(flags))
 
@@ -139,6 +146,14 @@ class QuerySource:
         if minute > self._trained_minute + STALE_DAYS * MINUTES_PER_DAY:
             minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
         return _together(parts, recent, self._day_offset), minute + 1
+
+    def _context(self, request: SlateRequest, personal: bool) -> tuple[Context, list[str]]:
+        """Return the items that the request is about, and flags of what cannot be used of them."""
+        if request.scenario not in CONTEXT_SCENARIOS:
+            return NO_CONTEXT, []
+        if request.scenario is Scenario.SESSION and not personal:
+            return NO_CONTEXT, []
+        return request.context.known(request.scenario, self._items)
 
     def _subject_rows(self, subjects: Sequence[str]) -> list[int]:
         return [row for row in map(self._subjects.row, subjects) if row is not None]
@@ -175,9 +190,10 @@ class QuerySource:
         """Return the conditions on items, and whether the stock that matters is unknown."""
         masks = [Mask("not_sellable", live.sellable(adult))]
         if request.exclude:
-            allowed = np.ones(len(live.catalog), bool)
-            allowed[live.catalog.rows(request.exclude)[0]] = False
-            masks.append(Mask("excluded", allowed))
+            masks.append(Mask("excluded", _all_but(request.exclude, live)))
+        shown = [*request.context.item_ids(request.scenario), *request.context.basket_item_ids]
+        if shown:
+            masks.append(Mask("in_context", _all_but(shown, live)))
         listed = None if store_id is None else live.assortment(store_id)
         if listed is not None:
             masks.append(Mask("not_listed", listed))
@@ -199,6 +215,13 @@ class QuerySource:
             if name != home and (store.channel in self._online or (city is not None and store.city == city))
         ]
         return ([home] if home else []) + near[:REACHABLE_STORES]
+
+
+def _all_but(item_ids: Sequence[str], live: LiveView) -> BoolVector:
+    """Return which items are not among some."""
+    allowed = np.ones(len(live.catalog), bool)
+    allowed[live.catalog.rows(item_ids)[0]] = False
+    return allowed
 
 
 def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Histories:

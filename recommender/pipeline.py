@@ -117,8 +117,7 @@ class Recommender:
             row, score, source = row[kept], score[kept], source[kept]
         best = np.lexsort((row, -score))[: query.count]
         names = tuple(found.pool.retrievers[column] for column in source[best])
-        strategy = "personal" if query.personal and len(query.history.item_row) else "popular"
-        return Slate(row[best], score[best], names, strategy, dropped)
+        return Slate(row[best], score[best], names, _strategy(query), dropped)
 
     def _search_deeper(self, query: Query, subject: BoolVector | None, slate: Slate) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
@@ -148,6 +147,7 @@ class Recommender:
         n_all = len(self.items) if allowed is None else len(allowed)
         free = np.ones(n_all, bool) if allowed is None else allowed.copy()
         free[taken] = False
+        free[query.context.row] = False
         if query.scenario is Scenario.DISCOVER and query.personal:
             free[query.history.item_row[query.history.kind == PURCHASE_CODE]] = False
         order = self.popularity.order()
@@ -190,6 +190,13 @@ class Recommender:
             )
         except KeyError as error:
             raise BundleError("The bundle lacks a part that the recommender needs.", value=error.args[0]) from error
+
+
+def _strategy(query: Query) -> str:
+    """Name what the slate of a query is made from."""
+    if len(query.context):
+        return "context"
+    return "personal" if query.personal and len(query.history.item_row) else "popular"
 
 
 def _load(part: Mapping[str, Json], arrays: Mapping[str, Array]) -> Retriever:

@@ -8,11 +8,13 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse as sp
 
 from recommender.history import Histories, stack
 from recommender.interactions import Arranged, Pairs, Weights, arrange, summarize, weigh
 
 BoolVector = npt.NDArray[np.bool_]
+FloatVector = npt.NDArray[np.float32]
 IntVector = npt.NDArray[np.int64]
 MinuteVector = npt.NDArray[np.int32]
 RowVector = npt.NDArray[np.int32]
@@ -25,6 +27,38 @@ class Scenario(StrEnum):
     BUY_AGAIN = "buy_again"
     DISCOVER = "discover"
     TRENDING = "trending"
+    SIMILAR = "similar"
+    BASKET = "basket"
+    SUBSTITUTES = "substitutes"
+    NEW = "new"
+    SESSION = "session"
+
+
+CONTEXT_SCENARIOS = frozenset({Scenario.SIMILAR, Scenario.BASKET, Scenario.SUBSTITUTES, Scenario.SESSION})
+"""Placements about items that the request names: one item, a basket, or what was looked at just now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The items a request is about: the item of `similar` and `substitutes`, a basket, a session's items.
+
+    row: int32, (n,), distinct, the most telling first.  weight: float32, (n,), > 0.
+    """
+
+    row: RowVector
+    weight: FloatVector
+
+    @classmethod
+    def of(cls, rows: Sequence[int] | RowVector, decay: float = 1.0) -> Context:
+        """Return a context of distinct rows, each of which weighs `decay` times the one before."""
+        row = np.array(rows, np.int32)
+        return cls(row, np.float32(decay) ** np.arange(len(row), dtype=np.float32))
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+NO_CONTEXT = Context.of(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +81,7 @@ class Query:
         store_row: row of the store in the bundle's store index, or None if none is known.
         personal: False for members who opted out of personalisation: the history is not used.
         masks: conditions on items (sellable, in stock, filters), in the order in which drops are counted.
+        context: the items the request is about; only in CONTEXT_SCENARIOS. It is used even if not `personal`.
     """
 
     scenario: Scenario
@@ -56,6 +91,7 @@ class Query:
     store_row: int | None = None
     personal: bool = True
     masks: tuple[Mask, ...] = ()
+    context: Context = NO_CONTEXT
     _pairs: dict[Weights, Pairs] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def pairs(self, weights: Weights) -> Pairs:
@@ -75,6 +111,7 @@ class Batch:
     store_row: int32, (n,); where has_store is False the value is 0 and means nothing.
     has_store: bool, (n,).
     allowed: per query, bool, (n_items,), the items it may hold; None = all.
+    contexts: per query, the items it is about; empty for most.
     """
 
     histories: Histories
@@ -83,6 +120,7 @@ class Batch:
     store_row: RowVector
     has_store: BoolVector
     allowed: tuple[BoolVector | None, ...]
+    contexts: tuple[Context, ...]
     _pairs: dict[Weights, Pairs] = field(default_factory=dict)
     _arranged: list[Arranged] = field(default_factory=list)
 
@@ -101,6 +139,18 @@ class Batch:
         if weights not in self._pairs:
             self._pairs[weights] = weigh(self.arranged, self.histories, self.as_of, weights)
         return self._pairs[weights]
+
+    def context_matrix(self, n_items: int) -> sp.csr_matrix | None:
+        """Return the weights of the items that each query is about, float32 CSR, (n, n_items); None if there are none.
+
+        Unlike histories, contexts are not shared: there is a row per query.
+        """
+        if not any(map(len, self.contexts)):
+            return None
+        indptr = np.cumsum([0, *map(len, self.contexts)])
+        row = np.concatenate([context.row for context in self.contexts])
+        weight = np.concatenate([context.weight for context in self.contexts])
+        return sp.csr_matrix((weight, row, indptr), shape=(len(self), n_items))
 
     def spread(self, indptr: IntVector) -> tuple[IntVector, IntVector]:
         """Hand what belongs to histories out to the queries.
@@ -136,5 +186,6 @@ def batch_of(queries: Sequence[Query], allowed: Sequence[BoolVector | None]) -> 
         store_row=np.array([query.store_row or 0 for query in queries], np.int32),
         has_store=np.array([query.store_row is not None for query in queries], bool),
         allowed=tuple(allowed),
+        contexts=tuple(query.context for query in queries),
         _pairs=queries[0]._pairs if len(queries) == 1 and queries[0].personal else {},
     )

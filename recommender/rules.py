@@ -15,8 +15,18 @@ RowVector = npt.NDArray[np.int32]
 def scenario_mask(query: Query, n_items: int) -> BoolVector | None:
     """Return the items that the scenario is about, or None for all.
 
-    `buy_again` holds only items bought before, `discover` only items never bought.
+    `buy_again` holds only items bought before, `discover` only items never bought. The items that a request
+    is about are known to the customer: no slate holds them.
     """
+    allowed = _by_purchases(query, n_items)
+    if len(query.context):
+        allowed = np.ones(n_items, bool) if allowed is None else allowed
+        allowed[query.context.row] = False
+    return allowed
+
+
+def _by_purchases(query: Query, n_items: int) -> BoolVector | None:
+    """Return the items that the customer must have bought, or must not."""
     if query.scenario not in (Scenario.BUY_AGAIN, Scenario.DISCOVER) or not query.personal:
         return None
     bought = np.zeros(n_items, bool)

@@ -15,7 +15,7 @@ from recommender.candidates import Candidates
 from recommender.events import BROWSING_KINDS, KIND_CODES, EventKind
 from recommender.history import MINUTES_PER_DAY, Histories, stack
 from recommender.interactions import Weights
-from recommender.query import Batch, Mask, Query, Scenario, batch_of
+from recommender.query import Batch, Context, Mask, Query, Scenario, batch_of
 from recommender.retrievers.base import Json, Retriever, State
 
 AS_OF = 20_000 * MINUTES_PER_DAY
@@ -68,9 +68,10 @@ def ask(
     store_row: int | None = None,
     personal: bool = True,
     masks: tuple[Mask, ...] = (),
+    context: Sequence[int] = (),
 ) -> Query:
     """Ask as of AS_OF for somebody with this history."""
-    return Query(scenario, count, AS_OF, history(*entries), store_row, personal, masks)
+    return Query(scenario, count, AS_OF, history(*entries), store_row, personal, masks, Context.of(context))
 
 
 def batch(*queries: Query, allowed: Sequence[BoolVector | None] | None = None) -> Batch:

@@ -154,6 +154,14 @@ def test_trending_weighs_trends() -> None:
     assert rows_of(ask(scenario=Scenario.TRENDING), shop) == [3, 1, 0, 2]
 
 
+def test_what_a_request_is_about_names_the_strategy_and_is_not_shown() -> None:
+    slate = slate_of(ask((1, 10), scenario=Scenario.BASKET, context=[0, 1], count=6))
+    assert (sorted(slate.row.tolist()), slate.strategy) == ([2, 3, 4, 5], "context")
+    shop = toy_recommender(popular=list(range(30, 0, -1)), depth=2)
+    slate = slate_of(ask(scenario=Scenario.BASKET, context=[3, 4], count=30), shop)
+    assert (sorted(slate.row.tolist()), slate.strategy) == ([0, 1, 2, *range(5, 30)], "context+filled")
+
+
 def test_ties_go_to_the_lower_id() -> None:
     assert rows_of(ask(), toy_recommender(popular=[1, 1, 1, 1])) == [0, 1, 2, 3]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recommender.query import Scenario, batch_of
+from recommender.query import Context, Scenario, batch_of
 from tests.learning import AS_OF, ask, batch, history, mask_of, minutes_ago, plain_weights
 
 
@@ -36,7 +36,18 @@ def test_pairs_are_computed_once_per_weights() -> None:
 
 
 def test_scenarios_have_their_names_in_requests() -> None:
-    assert [str(scenario) for scenario in Scenario] == ["home", "buy_again", "discover", "trending"]
+    names = ["home", "buy_again", "discover", "trending", "similar", "basket", "substitutes", "new", "session"]
+    assert [str(scenario) for scenario in Scenario] == names
+
+
+def test_what_queries_are_about_is_laid_in_rows() -> None:
+    first = ask(context=[4, 1])
+    visit = replace(first, context=Context.of([3, 0, 2], decay=0.5))
+    asked = batch(first, ask(), visit)
+    matrix = asked.context_matrix(5)
+    assert matrix is not None
+    assert matrix.toarray().tolist() == [[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [0.5, 0, 0.25, 1, 0]]
+    assert batch(ask(), ask()).context_matrix(5) is None
 
 
 def test_queries_about_one_history_share_it() -> None:

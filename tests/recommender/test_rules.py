@@ -40,6 +40,16 @@ def test_nothing_bought_leaves_nothing_to_buy_again() -> None:
     assert discover.all()
 
 
+def test_what_a_request_is_about_is_not_shown() -> None:
+    def allowed(scenario: Scenario) -> list[int]:
+        mask = scenario_mask(ask((1, 3), scenario=scenario, context=[0, 2]), 5)
+        assert mask is not None
+        return np.flatnonzero(mask).tolist()
+
+    assert allowed(Scenario.BASKET) == [1, 3, 4]
+    assert allowed(Scenario.DISCOVER) == [3, 4]
+
+
 def test_the_first_rule_that_removes_a_candidate_counts_it() -> None:
     masks = (
         Mask("hidden", mask_of(6, 0, 1, 2, 3)),

@@ -56,8 +56,13 @@ START_WEIGHTS: dict[Scenario, dict[str, float]] = {
     Scenario.BUY_AGAIN: PERSONAL_START,
     Scenario.DISCOVER: {**PERSONAL_START, "repeat": 0.0},
     Scenario.TRENDING: {"trending": 1.0, "store_popularity": 0.05, "popularity": 0.01},
+    Scenario.SIMILAR: {"similar": 1.0, "popularity": 0.001},
+    Scenario.BASKET: {"together": 1.0, "similar": 0.3, "store_popularity": 0.02, "popularity": 0.01},
+    Scenario.SUBSTITUTES: {"substitutes": 1.0, "popularity": 0.001},
+    Scenario.NEW: {"arrivals": 1.0, "popularity": 0.001},
+    Scenario.SESSION: {"similar": 1.0, "item_neighbors": 0.5, "store_popularity": 0.02, "popularity": 0.01},
 }
-"""Blend weights before tuning; `trending` keeps them, since no later purchase says what a trend is worth."""
+"""Blend weights before tuning; only those of some scenarios are tuned, see `training.fit.blend`."""
 
 
 def fit_recommender(
