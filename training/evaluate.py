@@ -17,7 +17,8 @@ from recommender.pipeline import Recommender
 from recommender.query import Scenario
 from training.baselines import BASELINES, baseline_lists
 from training.dataset import Dataset
-from training.metrics import Interval, Ragged, bootstrap, coverage, measure, novelty
+from training.list_metrics import coverage, novelty
+from training.metrics import Interval, Ragged, bootstrap, measure
 from training.panel import Panel, panel_of
 from training.parallel import in_parallel
 from training.pools import PanelPools

@@ -154,31 +154,6 @@ def measure(lists: Ragged, truth: Ragged, depths: Sequence[int]) -> dict[str, Fl
     return {f"{name}@{k}": of(hits, sizes, k) for name, of in MEASURES.items() for k in depths}
 
 
-def coverage(lists: Ragged, k: int, catalogue_size: int) -> float:
-    """Distinct items shown in the first k positions of any list, as a share of the catalogue.
-
-    Source: Ge, Delgado-Battenfeld and Jannach (2010), "Beyond accuracy", section 3.2 (catalogue coverage).
-    """
-    return len(np.unique(first(lists, k).row)) / catalogue_size if catalogue_size else 0.0
-
-
-def novelty(lists: Ragged, k: int, buyers: IntVector, n_members: int) -> float:
-    """Mean self-information, in bits, of the items in the first k positions: -log2 of the share of buyers.
-
-    Args:
-        lists: what was shown.
-        k: positions counted; > 0.
-        buyers: int64, (n_items,), members who bought the item in the history.
-        n_members: members in the history. One is added to both counts, so that unsold items stay finite.
-    Returns: the mean over all shown positions; NaN if nothing was shown.
-    Source: Zhou et al. (2010), "Solving the apparent diversity-accuracy dilemma", PNAS 107, surprisal.
-    """
-    shown = first(lists, k).row
-    if len(shown) == 0:
-        return float("nan")
-    return float(-np.log2((buyers[shown] + 1) / (n_members + 1)).mean())
-
-
 def first(lists: Ragged, k: int) -> Ragged:
     """Return the first k entries of every list."""
     position = np.arange(len(lists.row)) - np.repeat(lists.indptr[:-1], lists.sizes)

@@ -58,8 +58,6 @@ def test_a_member_without_a_list_scores_zero() -> None:
 def test_nothing_at_all() -> None:
     scores = metrics.measure(Ragged.of([]), Ragged.of([]), (10,))
     assert len(scores["recall@10"]) == 0
-    assert metrics.coverage(Ragged.of([]), 10, 5) == 0.0
-    assert math.isnan(metrics.novelty(Ragged.of([[]]), 10, np.array([1]), 1))
 
 
 def test_perfect_lists_score_one_whatever_the_sizes() -> None:
@@ -68,17 +66,6 @@ def test_perfect_lists_score_one_whatever_the_sizes() -> None:
     scores = metrics.measure(truth, truth, (20,))
     for values in scores.values():
         assert values == pytest.approx(1.0)
-
-
-def test_coverage_counts_distinct_items_in_the_first_k() -> None:
-    assert metrics.coverage(LISTS, 1, 10) == pytest.approx(3 / 10)
-    assert metrics.coverage(LISTS, 2, 10) == pytest.approx(5 / 10)
-
-
-def test_novelty_is_the_surprisal_of_what_is_shown() -> None:
-    # Item 0: bought by 3 of 3 members, 4/4 after smoothing, 0 bits. Item 1: by none, 1/4, 2 bits.
-    assert metrics.novelty(Ragged.of([[0, 1]]), 2, np.array([3, 0]), 3) == pytest.approx(1.0)
-    assert metrics.novelty(Ragged.of([[0, 1]]), 1, np.array([3, 0]), 3) == pytest.approx(0.0)
 
 
 def test_ragged_keep_select_contains() -> None:
