@@ -134,6 +134,15 @@ class EvaluationSettings:
         default=800,
         metadata=setting("Members on whom the blend is tuned and the gate judges; 0: all.", unit="members", minimum=0),
     )
+    detail_members: int = field(
+        default=300,
+        metadata=setting(
+            "Members on whom ablation, learning curve and the comparison with the promoted bundle stand; "
+            "0: these are left out.",
+            unit="members",
+            minimum=0,
+        ),
+    )
     bootstrap_rounds: int = field(
         default=1000, metadata=setting("Resamples behind an interval.", unit="rounds", minimum=20)
     )
