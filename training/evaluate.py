@@ -7,7 +7,6 @@ novel ones. The `home` list, filtered, is judged on repeat and novel items as we
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +15,16 @@ from recommender.candidates import keep_best
 from recommender.pipeline import Recommender
 from recommender.query import Scenario
 from training.baselines import BASELINES, baseline_lists
+from training.categories import category_levels
 from training.dataset import Dataset
-from training.list_metrics import coverage, novelty
-from training.metrics import Interval, Ragged, bootstrap, measure
+from training.evaluation import DifferenceRow, Evaluation, GroupRow, MeasureRow, SlateRow, TenthRow
+from training.groups import item_groups
+from training.list_metrics import coverage, gini, intra_list_diversity, novelty, sales_tenths, shown_by_tenth
+from training.metrics import Ragged, bootstrap, measure
 from training.panel import Panel, panel_of
 from training.parallel import in_parallel
 from training.pools import PanelPools
-from training.settings import EvaluationSettings, TrainingSettings
+from training.settings import TrainingSettings
 from training.windows import Subset, Window
 
 FloatVector = npt.NDArray[np.float64]
@@ -36,84 +38,19 @@ HOME_DEPTH = 100
 COUNTS = {Scenario.HOME: HOME_DEPTH, Scenario.BUY_AGAIN: max(DEPTHS), Scenario.DISCOVER: max(DEPTHS)}
 """Length of the lists made per scenario."""
 MAIN_MEASURES = ("ndcg@10", "recall@10")
+GROUP_MEASURE = "ndcg@10"
 SCENARIOS = {
     Subset.ALL: Scenario.HOME,
     Subset.REPEAT: Scenario.BUY_AGAIN,
     Subset.NOVEL: Scenario.DISCOVER,
     Subset.NEVER_SEEN: Scenario.DISCOVER,
 }
+Lists = dict[tuple[str, Subset], Ragged]
+"""Lists of item rows by method and subset, one per person of a panel."""
 Scores = dict[tuple[str, Subset], dict[str, FloatVector]]
 """Per-member measures by method and subset."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeasureRow:
-    """One measure of one method on one subset."""
-
-    method: str
-    subset: str
-    measure: str
-    interval: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class DifferenceRow:
-    """How much more `method` reaches than `baseline`, paired by member."""
-
-    method: str
-    baseline: str
-    subset: str
-    measure: str
-    interval: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRow:
-    """NDCG@10 on all items of one method in one group of members."""
-
-    group: str
-    value: str
-    method: str
-    interval: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class SlateRow:
-    """What the lists of a method are like, whether bought or not: `novelty` in bits."""
-
-    method: str
-    subset: str
-    depth: int
-    coverage: float
-    novelty: float
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The result of replaying one window.
-
-    cut, end: the window in minutes since 1970-01-01 UTC; equal where every member has an own one.
-    members, asked: people with truth in the window, and how many of them were evaluated.
-    catalogue: number of items, of which coverage is a share.
-    """
-
-    window: str
-    cut: int
-    members: int
-    asked: int
-    catalogue: int
-    measures: tuple[MeasureRow, ...]
-    differences: tuple[DifferenceRow, ...]
-    groups: tuple[GroupRow, ...]
-    slates: tuple[SlateRow, ...]
-
-    def interval(self, method: str, subset: Subset, name: str) -> Interval:
-        """Return one figure."""
-        return next(
-            row.interval
-            for row in self.measures
-            if (row.method, row.subset, row.measure) == (method, subset.value, name)
-        )
+BOUGHT = "bought"
+"""What the members really bought, where lists are compared with it."""
 
 
 def evaluate(
@@ -139,7 +76,8 @@ def evaluate(
             lists[name, subset] = found
     scores = {key: measure(found, panel.truth.of(key[1]), DEPTHS) for key, found in lists.items()}
     rng = np.random.default_rng(settings.seed)
-    measures, differences, groups = _summary(scores, panel, settings.evaluation, rng)
+    rounds = settings.evaluation.bootstrap_rounds
+    measures, differences = _summary(scores, rng, rounds)
     return Evaluation(
         window=window.name,
         cut=window.fit_minute,
@@ -148,8 +86,9 @@ def evaluate(
         catalogue=len(dataset.items),
         measures=measures,
         differences=differences,
-        groups=groups,
-        slates=_slates(dataset, panel, lists),
+        groups=_groups(dataset, panel, lists, scores, rng, rounds),
+        slates=_slates(dataset, panel, lists, rng, rounds),
+        tenths=_tenths(panel, lists),
     )
 
 
@@ -177,7 +116,7 @@ def replay(
     panel: Panel,
     step: Callable[[int], None] = lambda members: None,
     processes: int = 1,
-) -> dict[tuple[str, Subset], Ragged]:
+) -> Lists:
     """Ask the recommender for every list that is judged.
 
     Returns: lists of rows by method and subset, one per person of the panel.
@@ -215,14 +154,15 @@ def candidate_lists(pools: PanelPools, subset: Subset) -> dict[str, Ragged]:
 
 
 def baselines_for(panel: Panel, subset: Subset) -> dict[str, Ragged]:
-    """Return the baselines' lists for one subset, by name."""
-    return {name: baseline_lists(name, subset, panel.past, panel.popularity, max(DEPTHS)) for name in BASELINES}
+    """Return the baselines' lists for one subset, by name; those for all items are as long as home lists."""
+    count = HOME_DEPTH if subset is Subset.ALL else max(DEPTHS)
+    return {name: baseline_lists(name, subset, panel.past, panel.popularity, count) for name in BASELINES}
 
 
 def _summary(
-    scores: Scores, panel: Panel, settings: EvaluationSettings, rng: np.random.Generator
-) -> tuple[tuple[MeasureRow, ...], tuple[DifferenceRow, ...], tuple[GroupRow, ...]]:
-    """Put intervals around means, differences and groups, all on the same resampled members."""
+    scores: Scores, rng: np.random.Generator, rounds: int
+) -> tuple[tuple[MeasureRow, ...], tuple[DifferenceRow, ...]]:
+    """Put intervals around means and differences, all on the same resampled members."""
     measured = [(key, name, values) for key, named in scores.items() for name, values in named.items()]
     compared = [
         (method, baseline, subset, name)
@@ -231,38 +171,63 @@ def _summary(
         for name in MAIN_MEASURES
         if method not in BASELINES
     ]
-    grouped = [
-        (group, value, method)
-        for group, names in panel.groups.items()
-        for value in sorted(set(names), key=_natural)
-        for method in (MEMBERWISE, *BASELINES)
-    ]
     columns = [values for _, _, values in measured]
     columns += [scores[m, s][name] - scores[b, s][name] for m, b, s, name in compared]
-    for group, value, method in grouped:
-        inside = np.array(panel.groups[group], dtype=object) == value
-        columns.append(np.where(inside, scores[method, Subset.ALL]["ndcg@10"], np.nan))
-    intervals = iter(bootstrap(np.stack(columns, axis=1), rng, settings.bootstrap_rounds))
+    intervals = iter(bootstrap(np.stack(columns, axis=1), rng, rounds))
     return (
         tuple(MeasureRow(m, s.value, name, next(intervals)) for (m, s), name, _ in measured),
         tuple(DifferenceRow(m, b, s.value, name, next(intervals)) for m, b, s, name in compared),
-        tuple(GroupRow(*key, next(intervals)) for key in grouped),
     )
 
 
-def _slates(dataset: Dataset, panel: Panel, lists: dict[tuple[str, Subset], Ragged]) -> tuple[SlateRow, ...]:
-    n_people = len(dataset.people)
+def _groups(
+    dataset: Dataset, panel: Panel, lists: Lists, scores: Scores, rng: np.random.Generator, rounds: int
+) -> tuple[GroupRow, ...]:
+    """Measure home lists by group: those of some members, and the part of all lists that holds some items."""
+    columns: dict[tuple[str, str, str], FloatVector] = {}
+    for group, names in panel.groups.items():
+        for value in sorted(set(names), key=_natural):
+            inside = np.array(names, dtype=object) == value
+            for method in (MEMBERWISE, *BASELINES):
+                columns[group, value, method] = np.where(inside, scores[method, Subset.ALL][GROUP_MEASURE], np.nan)
+    for part in item_groups(dataset, panel):
+        truth = panel.truth.items.keep(part.items[panel.truth.items.row])
+        for method in (MEMBERWISE, *BASELINES):
+            shown = lists[method, Subset.ALL]
+            found = measure(shown.keep(part.items[shown.row]), truth, (10,))
+            columns[part.group, part.value, method] = found[GROUP_MEASURE]
+    intervals = bootstrap(np.stack(list(columns.values()), axis=1), rng, rounds)
+    return tuple(GroupRow(*key, interval) for key, interval in zip(columns, intervals, strict=True))
+
+
+def _slates(
+    dataset: Dataset, panel: Panel, lists: Lists, rng: np.random.Generator, rounds: int
+) -> tuple[SlateRow, ...]:
+    levels = category_levels(dataset.facts)
+    keys = [(method, subset, depth) for method, subset in lists for depth in DEPTHS]
+    apart = [intra_list_diversity(lists[method, subset], depth, levels) for method, subset, depth in keys]
+    diversity = bootstrap(np.stack(apart, axis=1), rng, rounds)
     return tuple(
         SlateRow(
             method,
             subset.value,
             depth,
-            coverage(found, depth, len(dataset.items)),
-            novelty(found, depth, panel.buyers, n_people),
+            coverage(lists[method, subset], depth, len(dataset.items)),
+            novelty(lists[method, subset], depth, panel.buyers, len(dataset.people)),
+            gini(lists[method, subset], depth, len(dataset.items)),
+            interval,
         )
-        for (method, subset), found in lists.items()
-        for depth in DEPTHS
+        for (method, subset, depth), interval in zip(keys, diversity, strict=True)
     )
+
+
+def _tenths(panel: Panel, lists: Lists) -> tuple[TenthRow, ...]:
+    """Spread home lists, and what was really bought, over tenths of the recent sales."""
+    tenth = sales_tenths(panel.popularity)
+    truth = panel.truth.items
+    shown = {method: shown_by_tenth(lists[method, Subset.ALL], 10, tenth) for method in (MEMBERWISE, *BASELINES)}
+    shown[BOUGHT] = shown_by_tenth(truth, int(truth.sizes.max(initial=1)), tenth)
+    return tuple(TenthRow(method, tuple(shares.tolist())) for method, shares in shown.items())
 
 
 def _natural(name: str) -> tuple[int, str]:

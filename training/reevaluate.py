@@ -12,7 +12,8 @@ from recommender.bundle import SETTINGS, Bundle
 from recommender.errors import TrainingDataError
 from recommender.pipeline import Recommender
 from training.dataset import Dataset
-from training.evaluate import Evaluation, evaluate
+from training.evaluate import evaluate
+from training.evaluation import Evaluation
 from training.fit.recommender import DEPTH, fit_recommender
 from training.place import Place
 from training.progress import Progress

@@ -22,7 +22,8 @@ from recommender.ranking import Blend
 from recommender.storage.loads import LedgerGap
 from training.baselines import PERSONAL, PERSONAL_DECAYED, POPULARITY
 from training.dataset import Dataset
-from training.evaluate import MEMBERWISE, MEMBERWISE_HOME, Evaluation
+from training.evaluate import BOUGHT, MEMBERWISE, MEMBERWISE_HOME
+from training.evaluation import Evaluation
 from training.gate import Gate
 from training.settings import TrainingSettings
 from training.windows import Split, Subset
@@ -34,6 +35,7 @@ FORMAT_VERSION = 1
 METHOD_NAMES = {
     MEMBERWISE: "Memberwise",
     MEMBERWISE_HOME: "Memberwise (home list)",
+    BOUGHT: "Really bought",
     POPULARITY: "Popularity",
     PERSONAL: "Personal",
     PERSONAL_DECAYED: "Personal, decayed",

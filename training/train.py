@@ -13,7 +13,8 @@ from recommender.pipeline import Recommender
 from recommender.storage.database import Database
 from recommender.storage.loads import LedgerGap, ledger_gaps
 from training.dataset import Dataset
-from training.evaluate import DEPTHS, Evaluation, evaluate, panel_for
+from training.evaluate import DEPTHS, evaluate, panel_for
+from training.evaluation import Evaluation
 from training.fit.blend import TUNED, fit_blend
 from training.fit.recommender import DEPTH, fit_recommender
 from training.gate import Gate, judge
