@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_va
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
 from api.fields import Answer, Attributes, Body, Cents, Id, Namespace, Text, UtcTime, wrong
+from api.request_context import ContextBody
 from recommender.events import EventKind
 from recommender.query import Scenario
 
@@ -66,11 +67,19 @@ class RecommendationRequest(RecommendationQuery):
                 },
                 {"scenario": "trending", "count": 10},
                 {"scenario": "discover", "identity": {"namespace": "wechat_openid", "value": "oAbc123"}},
+                {"scenario": "similar", "context": {"item_id": "milk-1l"}, "count": 5},
+                {"scenario": "basket", "member_id": "1008", "context": {"basket_item_ids": ["milk-1l", "bread"]}},
+                {
+                    "scenario": "session",
+                    "channel": "web",
+                    "context": {"events": [{"item_id": "bread"}, {"item_id": "milk-1l", "kind": "basket_add"}]},
+                },
             ]
         }
     )
     member_id: Id | None = None
     identity: Identity | None = None
+    context: ContextBody = Field(default_factory=ContextBody)
 
     @model_validator(mode="after")
     def _customer(self) -> RecommendationRequest:

@@ -111,11 +111,11 @@ class QuerySource:
         member = state.member
         personal = member is None or member.personalised
         history, as_of = past or self._present(state, now)
-        channel = self._channels.get(request.channel or "", 0)
-        history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
         context, told = self._context(request, personal)
         store_id, flags = self._store(request, state, live)
         flags += self._flags(request, state, history, personal) + told
+        channel = self._channels.get(request.channel or "", 0)
+        history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
         masks, unknown = self._masks(request, live, store_id, None if member is None else member.adult)
         if unknown:
             flags.append("stock_unknown")

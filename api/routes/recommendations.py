@@ -7,9 +7,11 @@ from api.auth import Scope
 from api.customers import subject_of
 from api.openapi import Operation, Reply
 from api.problems import INVALID_REQUEST, FieldError, ProblemError
+from api.request_context import ContextBody
 from api.schemas import RecommendationAnswer, RecommendationQuery, RecommendationRequest
 from api.services import Call, Services
 from api.slates import serve_slate
+from recommender.context import CONTEXT_FIELDS
 from recommender.errors import InputError
 from recommender.events import member_subject
 from recommender.lookup import SlateRequest
@@ -22,33 +24,53 @@ def post_recommendations(services: Services, call: Call, body: RecommendationReq
     except InputError as error:
         wrong = FieldError("identity.value", error.message, None, error.accepted)
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,)) from None
-    return _serve(services, call, body, subject)
+    return _serve(services, call, body, subject, body.context)
 
 
 def get_recommendations(services: Services, call: Call, member_id: str, query: RecommendationQuery) -> Reply:
     """Answer with a slate for one member."""
-    return _serve(services, call, query, member_subject(member_id))
+    return _serve(services, call, query, member_subject(member_id), NOTHING_SAID)
 
 
-def _serve(services: Services, call: Call, asked: RecommendationQuery, subject: str | None) -> Reply:
+def _serve(
+    services: Services, call: Call, asked: RecommendationQuery, subject: str | None, context: ContextBody
+) -> Reply:
     if asked.channel is not None and asked.channel not in services.channels:
         known = "one of " + ", ".join(sorted(services.channels))
         wrong = FieldError("channel", "The channel is not known.", asked.channel, known)
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
-    request = SlateRequest(asked.scenario, asked.count, subject, asked.store_id, asked.channel, asked.exclude)
+    needed = CONTEXT_FIELDS.get(asked.scenario)
+    if needed is not None and needed not in context.model_fields_set:
+        accepted = f"`context.{needed}` in the body of POST /v1/recommendations"
+        wrong = FieldError(f"context.{needed}", f"The scenario {asked.scenario} is about it.", None, accepted)
+        raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
+    request = SlateRequest(
+        scenario=asked.scenario,
+        count=asked.count,
+        subject=subject,
+        store_id=asked.store_id,
+        channel=asked.channel,
+        exclude=asked.exclude,
+        context=context.value(),
+    )
     return Reply(serve_slate(services, call, request))
 
 
+NOTHING_SAID = ContextBody()
+
 _SLATE = """
 `home`: what this customer may want now, bought before or not. `buy_again`: only what they bought before.
-`discover`: nothing they bought before. `trending`: what sells better than usual lately.
+`discover`: nothing they bought before. `trending`: what sells better than usual lately. `new`: what has come
+into the range lately. Four more are about what `context` names, and need it: `similar` (items like
+`item_id`), `substitutes` (what to take in its place, such as when it is sold out), `basket` (what goes with
+`basket_item_ids`) and `session` (what fits the running visit in `events`).
 
 The slate is full whenever enough items can be sold: stock, assortment, seasons and exclusions apply before
 the cut. Who or what is not known never is an error: `flags` says so (`anonymous`, `unknown_member`,
-`unlinked_identity`, `identity_conflict`, `empty_history`, `not_personalised`, `unknown_store`,
-`store_closed`, `stock_unknown`, `exposure_not_recorded`) and `strategy` names the path taken. `price_cents`
-is the price in the store asked about, now. Send `recommendation_id` and `position` with the events that
-follow.
+`unlinked_identity`, `identity_conflict`, `empty_history`, `not_personalised`, `unknown_item`,
+`empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `exposure_not_recorded`) and `strategy`
+names the path taken. `price_cents` is the price in the store asked about, now. Send `recommendation_id` and
+`position` with the events that follow.
 """
 
 OPERATIONS = (

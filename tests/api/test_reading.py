@@ -15,6 +15,8 @@ from api.schemas import (
 from api.table_schemas import InventoryRequest, ItemsRequest, LinksRequest
 from recommender.query import Scenario
 
+SCENARIOS = "one of 'home', 'buy_again', 'discover', 'trending', 'similar', 'basket', 'substitutes', 'new' or 'session'"
+
 
 def refusal(schema: type, body: object) -> dict[str, tuple[object, str | None]]:
     """Return value and what is accepted by field."""
@@ -42,10 +44,10 @@ def test_each_wrong_field_is_named_with_value_and_what_is_accepted() -> None:
     )
     assert found == {
         "count": (0, "at least 1"),
-        "scenario": ("x", "one of 'home', 'buy_again', 'discover' or 'trending'"),
+        "scenario": ("x", SCENARIOS),
         "limit": (
             5,
-            "one of scenario, store_id, channel, count, exclude, member_id, identity",
+            "one of scenario, store_id, channel, count, exclude, member_id, identity, context",
         ),
         "store_id": (7, "text"),
         "exclude[1]": ("", "text of 1 to 128 bytes of UTF-8 without NUL"),

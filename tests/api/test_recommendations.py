@@ -8,7 +8,9 @@ from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.services import Services
+from recommender.context import CONTEXT_FIELDS
 from recommender.exposures import ExposureLog, read_spool, spool_files
+from recommender.query import Scenario
 from tests.api.checked import CheckedClient
 from tests.shop import ITEMS, NOW, SOLD_OUT, make_key
 
@@ -60,7 +62,7 @@ def test_get_and_post_agree(shared_client: CheckedClient) -> None:
     assert posted["dropped"] == {"excluded": 2, "out_of_stock": 1} or posted["dropped"]["excluded"] == 2
 
 
-@pytest.mark.parametrize("scenario", ["home", "buy_again", "discover", "trending"])
+@pytest.mark.parametrize("scenario", list(Scenario))
 @pytest.mark.parametrize(
     ("body", "flag"),
     [
@@ -77,11 +79,84 @@ def test_get_and_post_agree(shared_client: CheckedClient) -> None:
 def test_slates_are_full_and_say_what_is_not_known(
     shared_client: CheckedClient, scenario: str, body: dict[str, object], flag: str
 ) -> None:
-    answer = ask(shared_client, scenario=scenario, count=12, **body)
+    context = {"item_id": "i03", "basket_item_ids": ["i04"], "events": [{"item_id": "i05"}]}
+    answer = ask(shared_client, scenario=scenario, count=12, context=context, **body)
     found = items(answer)
     assert len(found) == len(set(found)) == 12
     assert [item["position"] for item in answer["items"]] == list(range(1, 13))
     assert flag in answer["flags"]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "context", "shown"),
+    [
+        ("similar", {"item_id": "i03"}, ["i03"]),
+        ("substitutes", {"item_id": "i03"}, ["i03"]),
+        ("basket", {"basket_item_ids": ["i03", "i04"]}, ["i03", "i04"]),
+        ("session", {"events": [{"item_id": "i03"}, {"item_id": "i04", "kind": "basket_add"}]}, ["i03", "i04"]),
+    ],
+)
+def test_slates_about_items_do_not_show_them(
+    shared_client: CheckedClient, scenario: str, context: dict[str, object], shown: list[str]
+) -> None:
+    answer = ask(shared_client, scenario=scenario, count=28, context=context)
+    assert answer["strategy"] in ("context", "context+filled")
+    assert not set(items(answer)) & set(shown)
+    assert len(items(answer)) == 28
+
+
+@pytest.mark.parametrize("scenario", list(CONTEXT_FIELDS))
+def test_scenarios_about_items_need_their_context(shared_client: CheckedClient, scenario: Scenario) -> None:
+    field = CONTEXT_FIELDS[scenario]
+    for response in (
+        shared_client.post("/v1/recommendations", {"scenario": scenario, "context": {}}),
+        shared_client.get(f"/v1/members/m01/recommendations?scenario={scenario}"),
+    ):
+        assert response.status_code == 400
+        assert [error["field"] for error in response.json["errors"]] == [f"context.{field}"]
+
+
+def test_an_unknown_or_missing_context_is_told_and_answered(shared_client: CheckedClient) -> None:
+    answer = ask(shared_client, scenario="similar", context={"item_id": "nothing like it"})
+    assert "unknown_item" in answer["flags"]
+    assert (len(items(answer)), answer["strategy"]) == (10, "popular")
+    for scenario, context in (("basket", {"basket_item_ids": []}), ("session", {"events": []})):
+        answer = ask(shared_client, scenario=scenario, context=context)
+        assert "empty_context" in answer["flags"]
+        assert len(items(answer)) == 10
+
+
+def test_what_lies_in_the_basket_is_not_shown(shared_client: CheckedClient) -> None:
+    answer = ask(shared_client, member_id="m01", count=8, context={"basket_item_ids": OWN[:3]})
+    assert not set(items(answer)) & set(OWN[:3])
+    assert answer["dropped"]["in_context"] == 3
+
+
+def test_the_running_visit_counts_with_the_history(shared_client: CheckedClient) -> None:
+    visit = {"events": [{"item_id": "i25", "kind": "basket_add"}, {"item_id": "i26"}]}
+    answer = ask(shared_client, scenario="home", count=10, context=visit)
+    assert {"i25", "i26"} <= set(items(answer)[:2])
+    assert answer["strategy"] == "personal"
+    assert not {"i25", "i26"} & set(items(ask(shared_client, scenario="home", count=2)))
+
+
+@pytest.mark.parametrize(
+    ("context", "field"),
+    [
+        ({"events": [{"item_id": "i01", "kind": "purchase"}]}, "context.events[0].kind"),
+        ({"events": [{"kind": "view"}]}, "context.events[0].item_id"),
+        (
+            {"events": [{"item_id": "i01"}, {"item_id": "i02", "occurred_at": "2026-03-01T08:30:00+08:00"}]},
+            "context",
+        ),
+        ({"basket_item_ids": ["i01", ""]}, "context.basket_item_ids[1]"),
+        ({"item": "i01"}, "context.item"),
+    ],
+)
+def test_a_wrong_context_is_named(shared_client: CheckedClient, context: dict[str, object], field: str) -> None:
+    response = shared_client.post("/v1/recommendations", {"scenario": "session", "context": context})
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json["errors"]] == [field]
 
 
 def test_an_identity_has_its_own_history(shared_client: CheckedClient) -> None:

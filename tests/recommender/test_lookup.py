@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from recommender.bundle import Bundle, BundleFacts, history_arrays, open_bundle, write_bundle
+from recommender.context import RequestContext, SessionEvent
 from recommender.events import KNOWN_CHANNELS, Event, EventKind, member_subject
 from recommender.history import Histories, stack
 from recommender.ids import IdIndex
@@ -319,3 +320,32 @@ def test_the_slate_of_a_request(desk: Desk) -> None:
     slate = desk.bundle.recommender().recommend([query])[0]
     assert slate.row.tolist() == [1, 4]
     assert slate.dropped == {"out_of_stock": 4}
+
+
+def test_a_request_about_items_is_a_query_about_rows(desk: Desk) -> None:
+    context = RequestContext("i03", ["i01", "i05"], [SessionEvent("i02"), SessionEvent("i04")])
+    query, who = desk.who("member:m1", scenario=Scenario.BASKET, context=context)
+    assert query.context.row.tolist() == [1, 5]
+    assert allowed(query, "in_context") == [0, 2, 3, 4]
+    assert entries(query)[-2:] == [(2, -1), (4, -1)]
+    assert who.flags == ("stock_unknown",)
+    query, _ = desk.who("member:m1", context=context)
+    assert len(query.context) == 0
+    assert allowed(query, "in_context") == [0, 2, 3, 4]
+
+
+def test_the_visit_of_who_opted_out_is_not_used_but_the_item_they_look_at_is(desk: Desk) -> None:
+    refused = {"member_id": "m1", "purpose": "personalization", "granted": False, "at": NOW}
+    put_rows(desk.database, "consents", refused)
+    context = RequestContext("i03", events=[SessionEvent("i02")])
+    query, who = desk.who("member:m1", scenario=Scenario.SESSION, context=context)
+    assert (len(query.context), query.personal) == (0, False)
+    assert "not_personalised" in who.flags
+    query, _ = desk.who("member:m1", scenario=Scenario.SIMILAR, context=context)
+    assert query.context.row.tolist() == [3]
+
+
+def test_who_is_known_by_this_visit_only_is_still_flagged(desk: Desk) -> None:
+    query, who = desk.who("member:nobody", context=RequestContext(events=[SessionEvent("i02")]))
+    assert [row for row, _ in entries(query)] == [2]
+    assert who.flags == ("unknown_member", "empty_history", "stock_unknown")
