@@ -109,6 +109,20 @@ class NeighborSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LinearSettings:
+    """The linear item-item model: memory is about 12 bytes, time about 30 nanoseconds, per pair of items."""
+
+    items: int = field(
+        default=4000, metadata=setting("Most items that take part, those of most members.", unit="items", minimum=1)
+    )
+    kept: int = field(default=100, metadata=setting("Largest coefficients kept per item.", unit="items", minimum=1))
+    regularization: float = field(
+        default=5.0,
+        metadata=setting("L2 weight, as a multiple of an item's mean squared weights.", unit="factor", minimum=0.01),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SplitSettings:
     """How evaluation windows are cut."""
 
@@ -170,6 +184,7 @@ class TrainingSettings:
     repeat: RepeatSettings = field(default_factory=RepeatSettings)
     factors: FactorSettings = field(default_factory=FactorSettings)
     neighbors: NeighborSettings = field(default_factory=NeighborSettings)
+    linear: LinearSettings = field(default_factory=LinearSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 

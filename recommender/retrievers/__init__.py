@@ -7,6 +7,7 @@ from recommender.retrievers.base import Retriever
 from recommender.retrievers.browsed import BrowsedRetriever
 from recommender.retrievers.factors import FactorRetriever
 from recommender.retrievers.frequency import FrequencyRetriever
+from recommender.retrievers.linear import LinearRetriever
 from recommender.retrievers.neighbors import ItemNeighborRetriever
 from recommender.retrievers.peers import PeerRetriever
 from recommender.retrievers.popularity import (
@@ -22,6 +23,7 @@ _ALL: tuple[type[Retriever], ...] = (
     BrowsedRetriever,
     FactorRetriever,
     ItemNeighborRetriever,
+    LinearRetriever,
     PeerRetriever,
     PopularityRetriever,
     StorePopularityRetriever,

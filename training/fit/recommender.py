@@ -19,6 +19,7 @@ from recommender.retrievers.frequency import FrequencyRetriever
 from training.dataset import Dataset, Snapshot, snapshot
 from training.fit.arrivals import fit_arrivals
 from training.fit.factors import fit_factors
+from training.fit.linear import fit_linear
 from training.fit.neighbors import fit_item_neighbors, fit_peers
 from training.fit.popularity import fit_popularity, fit_store_popularity, fit_trending
 from training.fit.repeat import fit_repeat
@@ -33,6 +34,7 @@ DEPTH = {
     "browsed": 200,
     "factors": 150,
     "item_neighbors": 150,
+    "linear": 150,
     "peers": 150,
     "popularity": 100,
     "store_popularity": 100,
@@ -46,6 +48,7 @@ PERSONAL_START = {
     "browsed": 0.5,
     "factors": 0.3,
     "item_neighbors": 0.2,
+    "linear": 0.2,
     "peers": 0.2,
     "store_popularity": 0.1,
     "popularity": 0.1,
@@ -124,7 +127,7 @@ def fit_recommender(
 def _fit_tastes(
     data: Snapshot, weights: Weights, settings: TrainingSettings, warm: Recommender | None
 ) -> list[tuple[Retriever | None, str]]:
-    """Fit what learns from everybody's interactions: factors, item neighbours, peers."""
+    """Fit what learns from everybody's interactions: factors, item neighbours, linear, peers."""
     pairs = _pairs(data.histories, data.as_of, weights)
     browse_weight = settings.weights.browse_weight
     matrix = _without_empty_rows(matrix_of(pairs, data.n_items, browse_weight))
@@ -163,7 +166,17 @@ def _fit_tastes(
         sharpness=near.sharpness,
         seed=settings.seed,
     )
-    return [(factors, "factors"), (neighbors, "item_neighbors"), (peers, "peers")]
+    linear = fit_linear(
+        matrix,
+        weights,
+        browse_weight,
+        items=settings.linear.items,
+        kept=settings.linear.kept,
+        regularization=settings.linear.regularization,
+        history_items=near.history_items,
+        threads=settings.thread_count,
+    )
+    return [(factors, "factors"), (neighbors, "item_neighbors"), (linear, "linear"), (peers, "peers")]
 
 
 def _fit_popularity(data: Snapshot, settings: TrainingSettings) -> list[Retriever]:
