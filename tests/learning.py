@@ -98,8 +98,11 @@ def lists_of(candidates: Candidates) -> list[list[int]]:
 
 
 def random_queries(rng: np.random.Generator, count: int, n_items: int, n_stores: int, longest: int = 25) -> list[Query]:
-    """Draw queries with histories of all kinds and lengths, some empty, some impersonal, some without a store."""
+    """Draw queries with histories of all kinds and lengths, some empty, some impersonal, some without a store
+    or about items.
+    """
     kinds = (PURCHASE, PURCHASE, *BROWSING_KINDS)
+    about = np.random.default_rng(count)
     queries = []
     for _ in range(count):
         size = int(rng.integers(0, longest))
@@ -110,7 +113,9 @@ def random_queries(rng: np.random.Generator, count: int, n_items: int, n_stores:
         if size:  # so long ago that it weighs nothing any more
             entries.append((int(rng.integers(n_items)), 9000.0))
         store = int(rng.integers(n_stores + 1))
-        queries.append(ask(*entries, store_row=store if store < n_stores else None, personal=bool(rng.random() < 0.9)))
+        context = about.permutation(n_items)[: max(0, int(about.integers(-3, 4)))].tolist()
+        personal = bool(rng.random() < 0.9)
+        queries.append(ask(*entries, store_row=store if store < n_stores else None, personal=personal, context=context))
     return queries
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -70,6 +70,7 @@ class ItemFacts:
     available_from: int32, (n_items,), minute from which the item is sold, or its first event; the largest int32
         if neither is known.
     product_row: int32, (n_items,), the lowest row among the packs of the same product; the item's own if alone.
+    substitutes: int32, (n, 2), item and what the retailer says can stand in for it.
     """
 
     categories: tuple[str, ...]
@@ -79,6 +80,7 @@ class ItemFacts:
     price_cents: npt.NDArray[np.float64]
     available_from: MinuteVector
     product_row: RowVector
+    substitutes: RowVector = field(default_factory=lambda: np.empty((0, 2), np.int32))
 
 
 @dataclass(frozen=True, slots=True)

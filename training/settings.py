@@ -123,6 +123,19 @@ class LinearSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SimilarSettings:
+    """Similar items and substitutes."""
+
+    listed: int = field(default=60, metadata=setting("Items kept per item.", unit="items", minimum=1))
+    behaviour: float = field(
+        default=0.5,
+        metadata=setting(
+            "What members do, beside content, in the likeness of well-known items.", unit="share", minimum=0, maximum=1
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SplitSettings:
     """How evaluation windows are cut."""
 
@@ -185,6 +198,7 @@ class TrainingSettings:
     factors: FactorSettings = field(default_factory=FactorSettings)
     neighbors: NeighborSettings = field(default_factory=NeighborSettings)
     linear: LinearSettings = field(default_factory=LinearSettings)
+    similar: SimilarSettings = field(default_factory=SimilarSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 

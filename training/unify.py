@@ -9,7 +9,7 @@ was replaced goes by its successor's id; one entry remains per subject, item, lo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from recommender.settings import CoreSettings
 from recommender.storage.database import Database
 from recommender.storage.event_log import open_event_log, registered_files
 from recommender.storage.identities import active_links, erased_subjects
-from recommender.storage.items import CatalogFact, catalog_facts, replacements, same_products
+from recommender.storage.items import CatalogFact, catalog_facts, replacements, same_products, substitutes
 from recommender.storage.members import member_kinds
 from recommender.storage.statements import last_sequence
 from recommender.storage.types import to_micros
@@ -74,6 +74,7 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
     with database.read(snapshot=True) as connection:
         sources = _read_sources(connection, settings, limit)
         facts, packs = catalog_facts(connection), same_products(connection)
+        stand_ins = substitutes(connection)
     offset = int(limit.astimezone(settings.zone).utcoffset().total_seconds() // 60)  # type: ignore[union-attr]
     reader, found, sold = _read_kept(settings, sources, limit)
     items, item_rows = _index(reader.items, facts)
@@ -103,7 +104,10 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         channels=channels,
         entries=entries,
         sales=sales,
-        facts=_facts(items, facts, _renamed(packs, sources.replaced), entries, sales),
+        facts=replace(
+            _facts(items, facts, _renamed(packs, sources.replaced), entries, sales),
+            substitutes=_pair_rows(items, _renamed(stand_ins, sources.replaced)),
+        ),
         learned=learned,
         until=until or _after_last(entries, now),
         last_sequence=sources.sequence,
@@ -252,15 +256,20 @@ def _renamed(packs: list[tuple[str, str]], replaced: Mapping[str, str]) -> list[
 
 def _product_rows(items: IdIndex, packs: list[tuple[str, str]]) -> npt.NDArray[np.int32]:
     """Return for each item the lowest row of its product: packs joined directly or by way of others."""
-    left, left_known = items.rows([one for one, _ in packs])
-    right, right_known = items.rows([other for _, other in packs])
-    known = left_known & right_known
-    one, other = left[known[left_known]], right[known[right_known]]
+    one, other = _pair_rows(items, packs).T
     graph = sp.coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(items), len(items)))
     _, label = connected_components(graph, directed=False)
     lowest = np.full(len(items), len(items), np.int32)
     np.minimum.at(lowest, label, np.arange(len(items), dtype=np.int32))
     return lowest[label]
+
+
+def _pair_rows(items: IdIndex, pairs: list[tuple[str, str]]) -> npt.NDArray[np.int32]:
+    """Return the pairs of which both items are known as rows, int32, (n, 2)."""
+    left, left_known = items.rows([one for one, _ in pairs])
+    right, right_known = items.rows([other for _, other in pairs])
+    known = left_known & right_known
+    return np.stack((left[known[left_known]], right[known[right_known]]), axis=1)
 
 
 def _codes(values: list[str]) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:

@@ -16,6 +16,8 @@ from recommender.retrievers.popularity import (
     TrendingRetriever,
 )
 from recommender.retrievers.repeat import RepeatRetriever
+from recommender.retrievers.similar import SimilarRetriever
+from recommender.retrievers.substitutes import SubstituteRetriever
 
 _ALL: tuple[type[Retriever], ...] = (
     RepeatRetriever,
@@ -29,6 +31,8 @@ _ALL: tuple[type[Retriever], ...] = (
     StorePopularityRetriever,
     TrendingRetriever,
     ArrivalRetriever,
+    SimilarRetriever,
+    SubstituteRetriever,
 )
 RETRIEVERS: dict[str, type[Retriever]] = {kind.name: kind for kind in _ALL}
 """Every retriever by the name under which bundles keep it."""

@@ -47,5 +47,16 @@ def replacements(connection: Connection) -> dict[str, str]:
 
 def same_products(connection: Connection) -> list[tuple[str, str]]:
     """Return the pairs of items that are packs of the same product."""
-    rows = fetch(connection, "SELECT item_id, related_item_id FROM item_relations WHERE relation = 'same_product'")
+    return _related(connection, "same_product")
+
+
+def substitutes(connection: Connection) -> list[tuple[str, str]]:
+    """Return the pairs of an item and what the retailer says can stand in for it."""
+    return _related(connection, "substitute")
+
+
+def _related(connection: Connection, relation: str) -> list[tuple[str, str]]:
+    rows = fetch(
+        connection, "SELECT item_id, related_item_id FROM item_relations WHERE relation = ? ORDER BY 1, 2", (relation,)
+    )
     return [(item_id, related_id) for item_id, related_id in rows]

@@ -30,6 +30,20 @@ def fit_item_neighbors(
         shrinkage: exponent of an item's length in the divisor: 0.5 is the cosine, less favours popular items.
         threads: threads `implicit` may use.
     """
+    similarity = nearest_items(
+        matrix, neighbors=neighbors, shrinkage=shrinkage, history_items=history_items, threads=threads
+    )
+    return ItemNeighborRetriever(weights, browse_weight, history_items, similarity)
+
+
+def nearest_items(
+    matrix: sp.csr_matrix, *, neighbors: int, shrinkage: float, history_items: int, threads: int
+) -> sp.csr_matrix:
+    """Return for each item its nearest others by the cosine of their columns, float32 CSR, (n_items, n_items).
+
+    Args:
+        as for fit_item_neighbors().
+    """
     from implicit.nearest_neighbours import all_pairs_knn
 
     matrix = heaviest(matrix, history_items)
@@ -43,7 +57,7 @@ def fit_item_neighbors(
     similarity = similarity.astype(np.float32)
     similarity.eliminate_zeros()
     similarity.sort_indices()
-    return ItemNeighborRetriever(weights, browse_weight, history_items, similarity)
+    return similarity
 
 
 def fit_peers(

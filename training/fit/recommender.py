@@ -16,6 +16,7 @@ from recommender.retrievers.base import Retriever
 from recommender.retrievers.browsed import BrowsedRetriever
 from recommender.retrievers.factors import FactorRetriever
 from recommender.retrievers.frequency import FrequencyRetriever
+from recommender.retrievers.neighbors import ItemNeighborRetriever
 from training.dataset import Dataset, Snapshot, snapshot
 from training.fit.arrivals import fit_arrivals
 from training.fit.factors import fit_factors
@@ -23,6 +24,7 @@ from training.fit.linear import fit_linear
 from training.fit.neighbors import fit_item_neighbors, fit_peers
 from training.fit.popularity import fit_popularity, fit_store_popularity, fit_trending
 from training.fit.repeat import fit_repeat
+from training.fit.similar import fit_likeness
 from training.fit.weights import weights_of
 from training.settings import TrainingSettings
 
@@ -40,6 +42,8 @@ DEPTH = {
     "store_popularity": 100,
     "trending": 50,
     "arrivals": 50,
+    "similar": 100,
+    "substitutes": 100,
 }
 """Candidates asked of each retriever."""
 
@@ -60,7 +64,7 @@ START_WEIGHTS: dict[Scenario, dict[str, float]] = {
     Scenario.DISCOVER: {**PERSONAL_START, "repeat": 0.0},
     Scenario.TRENDING: {"trending": 1.0, "store_popularity": 0.05, "popularity": 0.01},
     Scenario.SIMILAR: {"similar": 1.0, "popularity": 0.001},
-    Scenario.BASKET: {"together": 1.0, "similar": 0.3, "store_popularity": 0.02, "popularity": 0.01},
+    Scenario.BASKET: {"similar": 1.0, "store_popularity": 0.02, "popularity": 0.01},
     Scenario.SUBSTITUTES: {"substitutes": 1.0, "popularity": 0.001},
     Scenario.NEW: {"arrivals": 1.0, "popularity": 0.001},
     Scenario.SESSION: {"similar": 1.0, "item_neighbors": 0.5, "store_popularity": 0.02, "popularity": 0.01},
@@ -101,7 +105,8 @@ def fit_recommender(
     add(BrowsedRetriever(recall), "browsed")
     for part, name in _fit_tastes(data, taste, settings, warm):
         add(part, name)
-    for part in _fit_popularity(data, settings):
+    near = next(part.similarity for part in retrievers if isinstance(part, ItemNeighborRetriever))
+    for part in (*_fit_popularity(data, settings), *_fit_likeness(data, taste, settings, near)):
         add(part, part.name)
     add(
         fit_arrivals(
@@ -186,6 +191,21 @@ def _fit_popularity(data: Snapshot, settings: TrainingSettings) -> list[Retrieve
         fit_store_popularity(data, option.half_life_days, option.store_prior, option.store_depth),
         fit_trending(data, option.trending_days, option.trending_prior),
     ]
+
+
+def _fit_likeness(
+    data: Snapshot, weights: Weights, settings: TrainingSettings, near: sp.csr_matrix
+) -> tuple[Retriever, Retriever]:
+    return fit_likeness(
+        data,
+        _pairs(data.histories, data.as_of, weights),
+        near,
+        half_life_days=settings.popularity.half_life_days,
+        behaviour=settings.similar.behaviour,
+        listed=settings.similar.listed,
+        history_items=settings.neighbors.history_items,
+        threads=settings.thread_count,
+    )
 
 
 def _pairs(histories: Histories, minute: int, weights: Weights) -> Pairs:

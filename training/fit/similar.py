@@ -1,0 +1,111 @@
+"""Fit what is like an item and what can stand in for it: from behaviour where there is enough, else from content."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from recommender.history import MINUTES_PER_DAY
+from recommender.interactions import PURCHASE_CODE, Pairs, matrix_of
+from recommender.retrievers.similar import SimilarRetriever
+from recommender.retrievers.substitutes import SubstituteRetriever
+from training.dataset import ItemFacts, Snapshot
+from training.fit.contents import like_contents, sections_of, strongest
+from training.fit.neighbors import nearest_items
+
+FAMILIAR_MEMBERS = 20.0
+"""Members who touched an item from whom its behaviour counts half of what it can."""
+NAMED, SAME_PRODUCT = 3.0, 2.0
+"""What the retailer's own word, and being another pack of the same product, add to standing in for an item."""
+SUBSTITUTE_BEHAVIOUR = 0.5
+"""What being bought or viewed by the same members adds, beside being of the same kind (at most 1)."""
+
+
+def fit_likeness(
+    data: Snapshot,
+    pairs: Pairs,
+    bought_near: sp.csr_matrix,
+    *,
+    half_life_days: float,
+    behaviour: float,
+    listed: int,
+    history_items: int,
+    threads: int,
+) -> tuple[SimilarRetriever, SubstituteRetriever]:
+    """Fit both lists of every item.
+
+    Args:
+        data: the history and the catalogue.
+        pairs: its pairs, one history per learned person.
+        bought_near: float32 CSR, (n_items, n_items), nearest items by all interactions.
+        half_life_days: decay of the sales that show what is worth showing.
+        behaviour: share of behaviour in the likeness of an item everybody knows; the rest is content. In [0, 1].
+        listed: most items kept per item; > 0.
+        history_items: the heaviest items of a history that count for co-views.
+        threads: threads the fit may use.
+    """
+    sold = _sold(data, half_life_days)
+    content = like_contents(data.facts, sold, listed)
+    together = _relative(_with_views(pairs, bought_near, data.n_items, history_items, threads))
+    members = np.bincount(pairs.item_row, minlength=data.n_items)
+    share = (behaviour * members / (members + FAMILIAR_MEMBERS)).astype(np.float32)
+    # Who has no content, or no behaviour, is judged by the other alone.
+    share = np.where(np.diff(content.indptr) == 0, np.float32(1), share)
+    mixed = sp.diags(share) @ together + sp.diags(1 - share) @ content
+    similar = SimilarRetriever(strongest(mixed, listed))
+    return similar, SubstituteRetriever(strongest(_stand_ins(data.facts, content, together), listed))
+
+
+def _stand_ins(facts: ItemFacts, content: sp.csr_matrix, together: sp.csr_matrix) -> sp.csr_matrix:
+    """Return what can stand in for each item: of its section, another pack of it, or named by the retailer."""
+    n_items = len(facts.category_row)
+    row = np.repeat(np.arange(n_items), np.diff(together.indptr))
+    section = sections_of(facts)
+    inside = (section[row] == section[together.indices]) & (section[row] >= 0)
+    near = sp.csr_matrix((together.data[inside], (row[inside], together.indices[inside])), shape=together.shape)
+    packs = np.flatnonzero(facts.product_row != np.arange(n_items))
+    product = sp.csr_matrix(
+        (np.ones(n_items, np.float32), (np.arange(n_items), facts.product_row)), shape=(n_items, n_items)
+    )
+    same = (product @ product.T).tocsr() if len(packs) else sp.csr_matrix((n_items, n_items), dtype=np.float32)
+    one, other = facts.substitutes.T
+    named = sp.csr_matrix((np.ones(len(one), np.float32), (one, other)), shape=(n_items, n_items))
+    named.data[:] = 1
+    whole = content + SUBSTITUTE_BEHAVIOUR * near + SAME_PRODUCT * same + NAMED * named
+    whole.setdiag(0)
+    whole.eliminate_zeros()
+    return whole.tocsr().astype(np.float32)
+
+
+def _with_views(
+    pairs: Pairs, bought_near: sp.csr_matrix, n_items: int, history_items: int, threads: int
+) -> sp.csr_matrix:
+    """Add what is viewed by the same members, where members view."""
+    if not (pairs.browsed > 0).any():
+        return bought_near
+    nothing = np.zeros_like(pairs.purchased)
+    viewed = matrix_of(replace(pairs, purchased=nothing), n_items)
+    kept = int(np.diff(bought_near.indptr).max(initial=1))
+    near = nearest_items(viewed, neighbors=max(kept, 1), shrinkage=0.5, history_items=history_items, threads=threads)
+    return (_relative(bought_near) + _relative(near)).tocsr()
+
+
+def _relative(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Return each entry over the largest of its row."""
+    matrix = matrix.tocsr()
+    highest = np.maximum(np.asarray(matrix.max(axis=1).todense()).ravel(), 1e-12)
+    return (sp.diags((1 / highest).astype(np.float32)) @ matrix).tocsr()
+
+
+def _sold(data: Snapshot, half_life_days: float) -> npt.NDArray[np.float64]:
+    """Return the decayed sales of every item, of known customers or not; where nobody buys, what was touched."""
+    own = data.entries.kind == PURCHASE_CODE
+    if not own.any():
+        own = np.ones(len(own), bool)
+    row = np.concatenate((data.entries.item_row[own], data.sales.item_row))
+    minute = np.concatenate((data.entries.minute[own], data.sales.minute))
+    age_days = (data.as_of - minute) / MINUTES_PER_DAY
+    return np.asarray(np.bincount(row, np.exp2(-age_days / half_life_days), data.n_items), np.float64)
