@@ -6,14 +6,15 @@ novel ones. The `home` list, filtered, is judged on repeat and novel items as we
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from recommender.candidates import keep_best
+from recommender.candidates import Slate, keep_best
 from recommender.pipeline import Recommender
-from recommender.query import Scenario
+from recommender.query import Query, Scenario
 from training.baselines import BASELINES, baseline_lists
 from training.categories import category_levels
 from training.dataset import Dataset
@@ -111,8 +112,16 @@ def subsets_of(panel: Panel) -> tuple[Subset, ...]:
     return tuple(Subset) if browsed else (Subset.ALL, Subset.REPEAT, Subset.NOVEL)
 
 
+class Recommends(Protocol):
+    """What lists are asked of: a recommender, or one that answers in other rows."""
+
+    def recommend(self, queries: Sequence[Query]) -> list[Slate]:
+        """Return one slate per query."""
+        ...
+
+
 def replay(
-    recommender: Recommender,
+    recommender: Recommends,
     panel: Panel,
     step: Callable[[int], None] = lambda members: None,
     processes: int = 1,

@@ -53,16 +53,17 @@ class Panel:
     def __len__(self) -> int:
         return len(self.as_of)
 
-    def queries(self, counts: Mapping[Scenario, int]) -> Iterator[Sequence[Query]]:
-        """Yield queries, CHUNK people at a time: all of the first scenario, then all of the next.
+    def queries(self, counts: Mapping[Scenario, int], chunk: int = CHUNK) -> Iterator[Sequence[Query]]:
+        """Yield queries, some people at a time: all of the first scenario, then all of the next.
 
         The scenarios of one person share the history, so that it is scored once.
 
         Args:
             counts: items wanted by scenario.
+            chunk: people at a time; > 0.
         """
-        for start in range(0, len(self), CHUNK):
-            people = range(start, min(start + CHUNK, len(self)))
+        for start in range(0, len(self), chunk):
+            people = range(start, min(start + chunk, len(self)))
             histories = [self.histories.of(i) for i in people]
             yield [
                 Query(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.bundle import SETTINGS, Bundle
-from recommender.errors import TrainingDataError
 from recommender.pipeline import Recommender
+from training.aligned import aligned
 from training.dataset import Dataset
 from training.evaluate import evaluate
 from training.evaluation import Evaluation
@@ -57,53 +56,6 @@ def reevaluate(place: Place, bundle: Bundle, now: datetime, progress: Progress) 
     facts = RunFacts(title, bundle.bundle_id, now, settings, progress.seconds)
     ranker = bundle.recommender().ranker
     return report_document(facts, dataset, split, None, [found], ranker, read_gaps(place.database))
-
-
-def aligned(dataset: Dataset, recommender: Recommender) -> Dataset:
-    """Return the dataset in the rows of a recommender; events of items that it does not know are left out.
-
-    Raises: TrainingDataError if it knows none of the items.
-    """
-    rows, known = recommender.items.rows(dataset.items.ids(np.arange(len(dataset.items))))
-    if len(rows) == 0:
-        raise TrainingDataError("The bundle knows none of the items in the history.", field="bundle")
-    item_row = np.zeros(len(known), np.int32)
-    item_row[known] = rows
-    kept = dataset.entries.where(known[dataset.entries.item_row])
-    entries = replace(
-        kept,
-        item_row=item_row[kept.item_row],
-        store_row=_store_rows(dataset, recommender)[kept.store_row],
-        channel=_channel_codes(dataset, recommender)[kept.channel],
-    )
-    sold = known[dataset.sales.item_row]
-    sales = replace(
-        dataset.sales,
-        item_row=item_row[dataset.sales.item_row[sold]],
-        store_row=_store_rows(dataset, recommender)[dataset.sales.store_row[sold]],
-        minute=dataset.sales.minute[sold],
-    )
-    return replace(
-        dataset,
-        items=recommender.items,
-        stores=recommender.stores,
-        channels=recommender.channels,
-        entries=entries,
-        sales=sales,
-    )
-
-
-def _store_rows(dataset: Dataset, recommender: Recommender) -> np.ndarray:
-    """Return the recommender's row of each store, and of "no store", which also stands for unknown stores."""
-    rows, known = recommender.stores.rows(dataset.stores.ids(np.arange(len(dataset.stores))))
-    found = np.full(len(dataset.stores) + 1, len(recommender.stores), np.int32)
-    found[:-1][known] = rows
-    return found
-
-
-def _channel_codes(dataset: Dataset, recommender: Recommender) -> np.ndarray:
-    codes = {name: code for code, name in enumerate(recommender.channels)}
-    return np.array([codes.get(name, 0) for name in dataset.channels], np.uint8)
 
 
 def _refit(
