@@ -150,6 +150,19 @@ def _by_worth(query: IntVector, row: RowVector, score: FloatVector) -> IntVector
     return rising[np.argsort(worth[rising], kind="stable")]
 
 
+def either(first: BoolVector, left: Candidates, right: Candidates) -> Candidates:
+    """Return the candidates of `left` for the queries where `first` is True, and those of `right` for the others.
+
+    Args:
+        first: bool, (n_queries,).
+        left, right: candidates of the same queries.
+    """
+    sizes = np.where(first, np.diff(left.indptr), np.diff(right.indptr))
+    parts = [(left if chosen else right).of_query(i) for i, chosen in enumerate(first)]
+    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+    return Candidates(indptr, np.concatenate([row for row, _ in parts]), np.concatenate([s for _, s in parts]))
+
+
 def only_allowed(query: IntVector, row: RowVector, allowed: Sequence[BoolVector | None]) -> BoolVector:
     """Return which candidates their query may hold, bool, (n,).
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 from recommender.errors import SettingsError
+from recommender.retrievers import RETRIEVERS
+from recommender.retrievers.popularity import PopularityRetriever
 from recommender.settings import read_settings, setting
 
 PROTOCOLS = ("", "time", "rolling", "last_order", "leave_one_out")
@@ -136,6 +138,48 @@ class SimilarSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class TogetherSettings:
+    """What is bought in the same order."""
+
+    half_life_days: float = field(
+        default=365.0,
+        metadata=setting("Age at which an order counts half for what goes together.", unit="days", minimum=0.1),
+    )
+    recent_half_life_days: float = field(
+        default=14.0,
+        metadata=setting("Age at which a member's own purchase asks half for its partners.", unit="days", minimum=0.1),
+    )
+    items: int = field(
+        default=20_000, metadata=setting("Most items that take part, those of most orders.", unit="items", minimum=1)
+    )
+    kept: int = field(default=100, metadata=setting("Partners kept per item.", unit="items", minimum=1))
+    prior: float = field(
+        default=10.0,
+        metadata=setting("Orders added to an item's own, against chance.", unit="orders", minimum=0.1),
+    )
+    largest_order: int = field(
+        default=100,
+        metadata=setting("Orders of more items say nothing of what goes together.", unit="items", minimum=2),
+    )
+
+
+def _check_names(value: tuple[str, ...]) -> None:
+    accepted = sorted(set(RETRIEVERS) - {PopularityRetriever.name})
+    if not set(value) <= set(accepted):
+        raise ValueError(f"names among {', '.join(accepted)}")
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverSettings:
+    """Which retrievers take part."""
+
+    off: tuple[str, ...] = field(
+        default=(),
+        metadata=setting("Retrievers that are not fitted; popularity always is.", unit="names", check=_check_names),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SplitSettings:
     """How evaluation windows are cut."""
 
@@ -198,6 +242,8 @@ class TrainingSettings:
     factors: FactorSettings = field(default_factory=FactorSettings)
     neighbors: NeighborSettings = field(default_factory=NeighborSettings)
     linear: LinearSettings = field(default_factory=LinearSettings)
+    together: TogetherSettings = field(default_factory=TogetherSettings)
+    retrievers: RetrieverSettings = field(default_factory=RetrieverSettings)
     similar: SimilarSettings = field(default_factory=SimilarSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
@@ -241,4 +287,6 @@ def _toml(value: object) -> str:
         return repr(value)
     if isinstance(value, str) and value.isprintable() and '"' not in value and "\\" not in value:
         return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(part) for part in value)}]"
     raise SettingsError("A training setting cannot be written as TOML.", value=value)

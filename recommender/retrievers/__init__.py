@@ -18,6 +18,7 @@ from recommender.retrievers.popularity import (
 from recommender.retrievers.repeat import RepeatRetriever
 from recommender.retrievers.similar import SimilarRetriever
 from recommender.retrievers.substitutes import SubstituteRetriever
+from recommender.retrievers.together import TogetherRetriever
 
 _ALL: tuple[type[Retriever], ...] = (
     RepeatRetriever,
@@ -26,6 +27,7 @@ _ALL: tuple[type[Retriever], ...] = (
     FactorRetriever,
     ItemNeighborRetriever,
     LinearRetriever,
+    TogetherRetriever,
     PeerRetriever,
     PopularityRetriever,
     StorePopularityRetriever,

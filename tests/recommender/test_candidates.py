@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.candidates import Candidates, head, keep_best, only_allowed, segment_numbers, unite
+from recommender.candidates import Candidates, either, head, keep_best, only_allowed, segment_numbers, unite
 from tests.learning import CHEAP, lists_of, mask_of
 
 
@@ -96,3 +96,9 @@ def test_keep_best_orders_scores_of_all_sorts() -> None:
     found = keep_best(query, np.tile(row, 2), np.tile(score, 2), 2, 10)
     assert found.row.tolist() == [0, 1, 5, 3, 4, 7, 2, 6] * 2
     assert found.indptr.tolist() == [0, 8, 16]
+
+
+def test_either_takes_each_query_from_one_side() -> None:
+    left, right = found({1: 0.5}, {2: 0.5, 3: 0.25}, {}), found({}, {9: 0.5}, {4: 0.5, 5: 0.25})
+    assert lists_of(either(np.array([True, True, False]), left, right)) == [[1], [2, 3], [4, 5]]
+    assert lists_of(either(np.array([False, False, True]), left, right)) == [[], [9], []]

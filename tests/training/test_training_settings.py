@@ -9,7 +9,14 @@ import pytest
 
 from recommender.errors import SettingsError
 from recommender.settings import describe
-from training.settings import FactorSettings, SplitSettings, TrainingSettings, read_training_settings, settings_text
+from training.settings import (
+    FactorSettings,
+    RetrieverSettings,
+    SplitSettings,
+    TrainingSettings,
+    read_training_settings,
+    settings_text,
+)
 
 
 def write(folder: Path, text: str) -> Path:
@@ -23,7 +30,11 @@ def test_defaults_without_a_file() -> None:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     settings = replace(
-        TrainingSettings(), seed=3, factors=FactorSettings(alpha=2.5), split=SplitSettings(protocol="last_order")
+        TrainingSettings(),
+        seed=3,
+        factors=FactorSettings(alpha=2.5),
+        split=SplitSettings(protocol="last_order"),
+        retrievers=RetrieverSettings(off=("linear", "peers")),
     )
     text = settings_text(settings)
     assert read_training_settings(write(tmp_path, text)) == settings
@@ -43,6 +54,7 @@ def test_every_setting_is_written() -> None:
         ("seed = -1", "seed.*at least 0"),
         ("[factors]\nfactors = 'many'", "factors.*whole number"),
         ("[split]\nprotocol = 'random'", "protocol.*leave_one_out"),
+        ("[retrievers]\noff = ['popularity']", "retrievers.*names among arrivals, "),
         ("sede = 1", "sede.*seed|Did you mean seed"),
         ("[weights", "not TOML"),
     ],

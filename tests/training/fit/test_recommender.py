@@ -18,6 +18,7 @@ from tests.training.fit.market import DAYS, N_ITEMS, SETTINGS, lines, market, ma
 from training.dataset import Dataset, Sales
 from training.fit.recommender import DEPTH, START_WEIGHTS, fit_recommender
 from training.panel import main_stores
+from training.settings import RetrieverSettings
 
 CUT_DAY = 60
 CUT = minute_of(CUT_DAY)
@@ -62,6 +63,18 @@ def test_every_retriever_is_fitted_and_has_a_depth(fitted: Recommender) -> None:
     for weights in START_WEIGHTS.values():
         assert weights.keys() <= names
         assert weights["popularity"] > 0
+
+
+def test_retrievers_can_be_switched_off(fitted: Recommender) -> None:
+    off = ("item_neighbors", "linear", "similar", "repeat")
+    part = fit_recommender(market(), CUT, replace(SETTINGS, retrievers=RetrieverSettings(off=off)))
+    assert {retriever.name for retriever in part.retrievers} == set(DEPTH) - set(off) == set(part.depth)
+    assert {name.partition(".")[0] for name in content(fitted)[0]} - {
+        name.partition(".")[0] for name in content(part)[0]
+    } == set(off)
+    for query, slate in zip(queries_of(market()), part.recommend(queries_of(market())), strict=True):
+        assert len(slate.row) == query.count
+        assert not set(slate.source) & set(off)
 
 
 def test_progress_is_told_retriever_by_retriever() -> None:
