@@ -54,7 +54,7 @@ def test_every_setting_is_written() -> None:
         ("seed = -1", "seed.*at least 0"),
         ("[factors]\nfactors = 'many'", "factors.*whole number"),
         ("[split]\nprotocol = 'random'", "protocol.*leave_one_out"),
-        ("[retrievers]\noff = ['popularity']", "retrievers.*names among arrivals, "),
+        ("[retrievers]\noff = ['popularity']", "off.*names among arrivals, "),
         ("sede = 1", "sede.*seed|Did you mean seed"),
         ("[weights", "not TOML"),
     ],
