@@ -163,6 +163,22 @@ class TogetherSettings:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ConvertedSettings:
+    """What is bought by those who browse an item."""
+
+    days: float = field(
+        default=180.0, metadata=setting("How far back browsing and purchases count.", unit="days", minimum=0.1)
+    )
+    items: int = field(
+        default=20_000, metadata=setting("Most browsed and most bought items that take part.", unit="items", minimum=1)
+    )
+    kept: int = field(default=100, metadata=setting("Bought items kept per browsed one.", unit="items", minimum=1))
+    prior: float = field(
+        default=50.0, metadata=setting("Members added to an item's own, against chance.", unit="members", minimum=0.1)
+    )
+
+
 def _check_names(value: tuple[str, ...]) -> None:
     accepted = sorted(set(RETRIEVERS) - {PopularityRetriever.name})
     if not set(value) <= set(accepted):
@@ -243,6 +259,7 @@ class TrainingSettings:
     neighbors: NeighborSettings = field(default_factory=NeighborSettings)
     linear: LinearSettings = field(default_factory=LinearSettings)
     together: TogetherSettings = field(default_factory=TogetherSettings)
+    converted: ConvertedSettings = field(default_factory=ConvertedSettings)
     retrievers: RetrieverSettings = field(default_factory=RetrieverSettings)
     similar: SimilarSettings = field(default_factory=SimilarSettings)
     split: SplitSettings = field(default_factory=SplitSettings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.base import Retriever
 from recommender.retrievers.browsed import BrowsedRetriever
+from recommender.retrievers.converted import ConvertedRetriever
 from recommender.retrievers.factors import FactorRetriever
 from recommender.retrievers.frequency import FrequencyRetriever
 from recommender.retrievers.linear import LinearRetriever
@@ -28,6 +29,7 @@ _ALL: tuple[type[Retriever], ...] = (
     ItemNeighborRetriever,
     LinearRetriever,
     TogetherRetriever,
+    ConvertedRetriever,
     PeerRetriever,
     PopularityRetriever,
     StorePopularityRetriever,

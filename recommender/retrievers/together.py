@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -35,15 +36,12 @@ class TogetherRetriever:
 
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return what goes with the context, or with the last orders."""
-        has_context = np.array([len(context) > 0 for context in batch.contexts], bool)
-        if has_context.all():
-            return near_context(self.affinity, batch, count)
+        return partners(batch, self.affinity, self._recent, count)
+
+    def _recent(self, batch: Batch) -> sp.csr_matrix:
+        """Return the damped weights of what was bought lately, float32 CSR, (n_histories, n_items)."""
         history = matrix_of(batch.pairs(self.weights), self.affinity.shape[0], browse_weight=0)
-        history = damped(heaviest(history, self.history_items))
-        own = best_of(score_items(history, self.affinity), batch, count)
-        if not has_context.any():
-            return own
-        return either(has_context, near_context(self.affinity, batch, count), own)
+        return damped(heaviest(history, self.history_items))
 
     def state(self) -> State:
         """Return the fitted state."""
@@ -55,3 +53,19 @@ class TogetherRetriever:
     def from_state(cls, state: State) -> Self:
         """Make the retriever from its fitted state."""
         return cls(state.weights(), int(state.number("history_items")), matrix_from(state))
+
+
+def partners(batch: Batch, matrix: sp.csr_matrix, history: Callable[[Batch], sp.csr_matrix], count: int) -> Candidates:
+    """Return the best partners of the context's items; of the history's for queries without a context.
+
+    Args:
+        batch: the queries.
+        matrix: float32 CSR, (n_items, n_items), partners by item.
+        history: gives the weights of what each history asks for, float32 CSR, (n_histories, n_items).
+        count: most candidates per query; > 0.
+    """
+    has_context = np.array([len(context) > 0 for context in batch.contexts], bool)
+    if has_context.all():
+        return near_context(matrix, batch, count)
+    own = best_of(score_items(history(batch), matrix), batch, count)
+    return either(has_context, near_context(matrix, batch, count), own) if has_context.any() else own

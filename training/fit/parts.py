@@ -12,6 +12,7 @@ from recommender.history import Histories
 from recommender.interactions import Pairs, Weights, matrix_of, summarize
 from recommender.retrievers.base import Retriever
 from recommender.retrievers.browsed import BrowsedRetriever
+from recommender.retrievers.converted import ConvertedRetriever
 from recommender.retrievers.factors import FactorRetriever
 from recommender.retrievers.frequency import FrequencyRetriever
 from recommender.retrievers.linear import LinearRetriever
@@ -22,6 +23,7 @@ from recommender.retrievers.substitutes import SubstituteRetriever
 from recommender.retrievers.together import TogetherRetriever
 from training.dataset import Snapshot
 from training.fit.arrivals import fit_arrivals
+from training.fit.converted import fit_converted
 from training.fit.factors import fit_factors
 from training.fit.linear import fit_linear
 from training.fit.neighbors import fit_item_neighbors, fit_peers
@@ -169,6 +171,19 @@ def _together(given: Material) -> TogetherRetriever:
     )
 
 
+def _converted(given: Material) -> ConvertedRetriever | None:
+    option = given.settings.converted
+    return fit_converted(
+        given.data,
+        given.taste,
+        days=option.days,
+        items=option.items,
+        kept=option.kept,
+        prior=option.prior,
+        history_items=given.settings.neighbors.history_items,
+    )
+
+
 def _popularity(given: Material, name: str) -> Retriever:
     data, option = given.data, given.settings.popularity
     if name == "store_popularity":
@@ -195,6 +210,7 @@ FITS: Mapping[str, Callable[[Material], Retriever | None]] = {
     "item_neighbors": lambda given: given.neighbors,
     "linear": _linear,
     "together": _together,
+    "converted": _converted,
     "peers": _peers,
     "popularity": partial(_popularity, name="popularity"),
     "store_popularity": partial(_popularity, name="store_popularity"),

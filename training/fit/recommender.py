@@ -23,6 +23,7 @@ DEPTH = {
     "item_neighbors": 150,
     "linear": 150,
     "together": 100,
+    "converted": 100,
     "peers": 150,
     "popularity": 100,
     "store_popularity": 100,
@@ -40,6 +41,7 @@ PERSONAL_START = {
     "item_neighbors": 0.2,
     "linear": 0.2,
     "together": 0.1,
+    "converted": 0.1,
     "peers": 0.2,
     "store_popularity": 0.1,
     "popularity": 0.1,
@@ -54,7 +56,13 @@ START_WEIGHTS: dict[Scenario, dict[str, float]] = {
     Scenario.BASKET: {"together": 1.0, "similar": 0.3, "store_popularity": 0.02, "popularity": 0.01},
     Scenario.SUBSTITUTES: {"substitutes": 1.0, "popularity": 0.001},
     Scenario.NEW: {"arrivals": 1.0, "popularity": 0.001},
-    Scenario.SESSION: {"similar": 1.0, "item_neighbors": 0.5, "store_popularity": 0.02, "popularity": 0.01},
+    Scenario.SESSION: {
+        "similar": 1.0,
+        "item_neighbors": 0.5,
+        "converted": 0.2,
+        "store_popularity": 0.02,
+        "popularity": 0.01,
+    },
 }
 """Blend weights before tuning; only those of some scenarios are tuned, see `training.fit.blend`."""
 
