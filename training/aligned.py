@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from recommender.errors import TrainingDataError
 from recommender.history import Histories
 from recommender.pipeline import Recommender
 from recommender.query import Query
-from training.dataset import Dataset
+from training.dataset import Dataset, ItemFacts
 
 RowVector = npt.NDArray[np.int32]
 CodeVector = npt.NDArray[np.uint8]
@@ -48,6 +49,31 @@ def aligned(dataset: Dataset, recommender: Recommender) -> Dataset:
         channels=recommender.channels,
         entries=entries,
         sales=sales,
+        facts=_facts(dataset, recommender, item_row, known),
+    )
+
+
+def _facts(dataset: Dataset, recommender: Recommender, item_row: RowVector, known: npt.NDArray[np.bool_]) -> ItemFacts:
+    """Return the facts in the recommender's rows; of items that the dataset lacks nothing is known."""
+    facts, n_items = dataset.facts, len(recommender.items)
+    at, own = item_row[known], np.flatnonzero(known)
+
+    def moved(values: npt.NDArray[Any], unknown: float) -> npt.NDArray[Any]:
+        found = np.full(n_items, unknown, values.dtype)
+        found[at] = values[own]
+        return found
+
+    product = np.arange(n_items, dtype=np.int32)
+    product[at] = np.where(known[facts.product_row[own]], item_row[facts.product_row[own]], at)
+    both = known[facts.substitutes].all(axis=1)
+    return replace(
+        facts,
+        category_row=moved(facts.category_row, len(facts.categories) - 1),
+        brand_row=moved(facts.brand_row, len(facts.brands) - 1),
+        price_cents=moved(facts.price_cents, np.nan),
+        available_from=moved(facts.available_from, np.iinfo(np.int32).max),
+        product_row=product,
+        substitutes=item_row[facts.substitutes[both]],
     )
 
 

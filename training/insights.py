@@ -49,6 +49,7 @@ def look_closer(
     settings: TrainingSettings,
     progress: Progress,
     now: datetime,
+    compare: bool = True,
 ) -> Insights | None:
     """Look closer at models on a window that they have not seen.
 
@@ -60,6 +61,7 @@ def look_closer(
         settings: how many members, resamples, processes; the seed.
         progress: shows the stages.
         now: the present.
+        compare: also ask the promoted bundle; not where that is the one looked at.
     Returns: None if the settings want none of it.
     """
     wanted = settings.evaluation.detail_members
@@ -71,7 +73,7 @@ def look_closer(
     with progress.stage("learning curve", len(panel) * len(curve_days(panel))) as step:
         curve = learning_curve(recommender, panel, settings, step)
     with progress.stage("compare with promoted"):
-        comparison = _compared(place, recommender, dataset, window, panel, settings)
+        comparison = _compared(place, recommender, dataset, window, panel, settings) if compare else None
     with progress.stage("sample slates"):
         samples = _samples(place, recommender, dataset, panel, settings.seed, now)
     return Insights(len(panel), ablation, curve, importance_of(recommender.ranker), comparison, samples)

@@ -81,7 +81,7 @@ def evaluate(bundle_id: str | None, out: Path | None, as_json: bool) -> None:
     with open_place(read_settings(CoreSettings, os.environ)) as place:
         report = reevaluate(place, place.registry.open(bundle_id), datetime.now(UTC), _progress(as_json))
     if out is not None:
-        from training.report import to_html
+        from training.page import to_html
 
         out.write_text(to_html(report), "utf-8")
     print_json(report) if as_json else show_report(report)

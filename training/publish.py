@@ -17,8 +17,9 @@ from recommender.pipeline import Recommender
 from recommender.retrievers.base import Json
 from training.dataset import Dataset
 from training.gate import Gate
+from training.page import to_html
 from training.panel import most_recent
-from training.report import Document, to_html, to_json
+from training.report import Document, to_json
 from training.settings import TrainingSettings, settings_text
 
 LIBRARIES = ("memberwise", "numpy", "scipy", "implicit", "lightgbm", "duckdb")

@@ -14,6 +14,7 @@ from training.dataset import Dataset
 from training.evaluate import evaluate
 from training.evaluation import Evaluation
 from training.fit.recommender import DEPTH, fit_recommender
+from training.insights import look_closer
 from training.place import Place
 from training.progress import Progress
 from training.report import Document, RunFacts, report_document
@@ -46,16 +47,16 @@ def reevaluate(place: Place, bundle: Bundle, now: datetime, progress: Progress) 
             known = aligned(dataset, bundle.recommender())
             window = later_window(known, int(bundle.trained_until.timestamp() // 60))
         if len(window.truth.person_row) >= FEWEST_PEOPLE:
-            title = f"Bundle {bundle.bundle_id} on what happened since"
-            found, dataset = _replay(bundle.recommender(), known, window, settings, progress), known
-            split = None
+            title, split = f"Bundle {bundle.bundle_id} on what happened since", None
+            dataset, asked = known, bundle.recommender()
         else:
-            title = f"The recipe of bundle {bundle.bundle_id} on its test window"
-            split = split_of(dataset, settings)
-            found = _replay(_refit(bundle, dataset, split, settings, progress), dataset, split.test, settings, progress)
+            title, split = f"The recipe of bundle {bundle.bundle_id} on its test window", split_of(dataset, settings)
+            window, asked = split.test, _refit(bundle, dataset, split, settings, progress)
+        found = _replay(asked, dataset, window, settings, progress)
+        other = place.registry.current_id() != bundle.bundle_id
+        insights = look_closer(place, asked, dataset, window, settings, progress, now, compare=other)
     facts = RunFacts(title, bundle.bundle_id, now, settings, progress.seconds)
-    ranker = bundle.recommender().ranker
-    return report_document(facts, dataset, split, None, [found], ranker, read_gaps(place.database))
+    return report_document(facts, dataset, split, None, [found], asked.ranker, read_gaps(place.database), insights)
 
 
 def _refit(

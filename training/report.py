@@ -1,7 +1,4 @@
-"""The report of a training run or an evaluation: one JSON document, and an HTML page made from it.
-
-The page is self-contained: no script, no font and no picture is loaded from elsewhere.
-"""
+"""The report of a training run or an evaluation: everything found out, as one JSON document; page.py draws it."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,33 +16,18 @@ from recommender.events import EventKind
 from recommender.history import MINUTES_PER_DAY
 from recommender.ranking import Blend
 from recommender.storage.loads import LedgerGap
-from training.baselines import PERSONAL, PERSONAL_DECAYED, POPULARITY
 from training.dataset import Dataset
-from training.evaluate import BOUGHT, MEMBERWISE, MEMBERWISE_HOME
+from training.evaluate import MEMBERWISE
 from training.evaluation import Evaluation
 from training.gate import Gate
+from training.insights import Insights
 from training.settings import TrainingSettings
-from training.windows import Split, Subset
+from training.windows import Split
 
 Document = dict[str, Any]
 """A report as JSON; `format_version` counts changes of its shape."""
 
-FORMAT_VERSION = 1
-METHOD_NAMES = {
-    MEMBERWISE: "Memberwise",
-    MEMBERWISE_HOME: "Memberwise (home list)",
-    BOUGHT: "Really bought",
-    POPULARITY: "Popularity",
-    PERSONAL: "Personal",
-    PERSONAL_DECAYED: "Personal, decayed",
-}
-SUBSET_NAMES = {
-    Subset.ALL.value: "all items",
-    Subset.REPEAT.value: "repeat items",
-    Subset.NOVEL.value: "novel items",
-    Subset.NEVER_SEEN.value: "never-seen items",
-}
-_TEMPLATES = Path(__file__).parent / "templates"
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +49,9 @@ def report_document(
     evaluations: Sequence[Evaluation],
     ranker: object,
     gaps: Sequence[LedgerGap],
+    insights: Insights | None = None,
+    scenarios: Sequence[object] = (),
+    diversity: Sequence[object] = (),
 ) -> Document:
     """Put everything a run found out into one JSON document.
 
@@ -79,6 +63,9 @@ def report_document(
         evaluations: of the test windows, oldest first; the last one leads the page.
         ranker: the weights shown if it is a Blend.
         gaps: missing and thin days of the ledger.
+        insights: the closer look at the last test window; None where nobody took it.
+        scenarios: rows of the tasks of single placements: scenario, task, method, measure, interval.
+        diversity: rows of what diversification costs and gains, by rising strength: strength, ndcg, diversity.
     """
     return _plain(
         {
@@ -91,6 +78,9 @@ def report_document(
             "split": None if split is None else _split(split),
             "gate": None if gate is None else {"passed": gate.passed, "rows": gate.rows},
             "evaluations": evaluations,
+            "insights": insights,
+            "scenarios": scenarios,
+            "diversity": diversity,
             "blend": dict(ranker.weights) if isinstance(ranker, Blend) else {},
             "days": _days(dataset),
             "gaps": gaps,
@@ -104,23 +94,6 @@ def report_document(
 def to_json(document: Document) -> str:
     """Write a report as JSON text."""
     return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-def to_html(document: Document) -> str:
-    """Write a report as a self-contained HTML page."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = _number
-    return environment.get_template("report.html").render(
-        report=document, methods=METHOD_NAMES, subsets=SUBSET_NAMES, find=find_measure
-    )
 
 
 def find_measure(evaluation: Document, method: str, subset: str, measure: str) -> Document | None:
@@ -223,7 +196,3 @@ def _plain(value: object) -> Any:
     if isinstance(value, date | datetime):
         return value.isoformat()
     return str(value) if isinstance(value, str) else value
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"

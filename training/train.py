@@ -18,11 +18,13 @@ from training.evaluation import Evaluation
 from training.fit.blend import TUNED, fit_blend
 from training.fit.recommender import DEPTH, fit_recommender
 from training.gate import Gate, judge
+from training.insights import look_closer
+from training.page import to_html
 from training.place import Place
 from training.pools import retrieve_pools
 from training.progress import Progress
 from training.publish import Draft, check_gate, draft_bundle, publish
-from training.report import Document, RunFacts, report_document, to_html, to_json
+from training.report import Document, RunFacts, report_document, to_json
 from training.settings import TrainingSettings
 from training.split import split_dataset
 from training.unify import read_dataset
@@ -61,11 +63,12 @@ def train(
             split = split_of(dataset, settings)
         tuned, gate = tune(dataset, split.validation, settings, progress)
         evaluations, newest = evaluate_windows(dataset, split, tuned, settings, progress)
+        insights = look_closer(place, newest, dataset, split.test, settings, progress, now)
         whole = refit(dataset, newest, settings, progress)
         with progress.stage("write"):
             draft = draft_bundle(whole, dataset, settings, now)
             facts = RunFacts("Training report", draft.bundle_id, now, settings, progress.seconds)
-            report = report_document(facts, dataset, split, gate, evaluations, whole.ranker, gaps)
+            report = report_document(facts, dataset, split, gate, evaluations, whole.ranker, gaps, insights)
             _publish_or_keep_report(place, draft, gate, report)
     if promote:
         place.registry.promote(draft.bundle_id, now)

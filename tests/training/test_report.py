@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from training.page import to_html
 from training.place import Place
-from training.report import compare_reports, find_measure, to_html, to_json
+from training.report import compare_reports, find_measure, to_json
 from training.train import Trained, save_report
 
 
 class Checker(HTMLParser):
     """Counts tags that are not closed, and collects what would be loaded."""
 
-    VOID = frozenset({"meta", "br", "img", "link", "rect", "line"})
+    VOID = frozenset({"meta", "br", "img", "link", "line"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +66,8 @@ def test_the_page_is_whole_and_loads_nothing(shop: tuple[Place, Trained]) -> Non
     assert shop[1].bundle_id in page
     for text in ("NDCG@10, novel items", "Personal, decayed", "Events per day", "Weights of the blend", "Gate"):
         assert text in page
+    for text in ("For whom it works", "What history is worth", "What each part does", "What is shown", "Sample slates"):
+        assert f"<h2>{text}</h2>" in page
 
 
 def test_names_from_data_are_escaped(shop: tuple[Place, Trained]) -> None:
@@ -79,6 +82,39 @@ def test_a_report_without_evaluation_or_gate_has_a_page(shop: tuple[Place, Train
     report = json.loads(to_json(shop[1].report))
     page = to_html(report | {"evaluations": [], "gate": None, "split": None, "days": [], "blend": {}})
     assert "Against the baselines" not in page
+
+
+def test_a_closer_look_is_drawn_where_it_was_taken(shop: tuple[Place, Trained]) -> None:
+    report = json.loads(to_json(shop[1].report))
+    bare = to_html(report | {"insights": None})
+    assert "What each part does" not in bare
+    assert "For whom it works" in bare
+    assert "Against the promoted bundle" not in bare
+    interval = {"mean": 0.5, "low": 0.4, "high": 0.6, "members": 7}
+    row = {"subset": "all", "measure": "ndcg@10", "promoted": interval, "new": interval, "difference": interval}
+    comparison = {"bundle_id": "b1", "how": "replayed", "problem": "", "rows": [row]}
+    importance = {"home": {f"feature {number}": 1 / 20 for number in range(20)}}
+    whole = to_html(report | {"insights": report["insights"] | {"comparison": comparison, "importance": importance}})
+    assert "Against the promoted bundle" in whole
+    assert "feature 14" in whole
+    assert "feature 15" not in whole
+    failed = comparison | {"problem": "It is <damaged>.", "rows": []}
+    assert "It is &lt;damaged&gt;." in to_html(report | {"insights": report["insights"] | {"comparison": failed}})
+
+
+def test_placements_and_diversity_are_drawn_where_they_were_judged(shop: tuple[Place, Trained]) -> None:
+    report = json.loads(to_json(shop[1].report))
+    assert "Placements" not in to_html(report)
+    interval = {"mean": 0.5, "low": 0.4, "high": 0.6, "members": 7}
+    tasks = [
+        {"scenario": "basket", "task": "leave one out", "method": name, "measure": "ndcg@10", "interval": interval}
+        for name in ("memberwise", "popularity")
+    ]
+    curve = [{"strength": at / 4, "ndcg": interval, "diversity": 0.5 + at / 10, "coverage": 0.1} for at in range(3)]
+    page = to_html(report | {"scenarios": tasks, "diversity": curve})
+    assert "<code>basket</code>, ndcg@10" in page
+    assert "leave one out (7 cases)" in page
+    assert "What diversity costs" in page
 
 
 def test_comparing_a_report_with_itself(shop: tuple[Place, Trained]) -> None:
@@ -106,7 +142,7 @@ def test_numbers_of_the_page_are_those_of_the_json(shop: tuple[Place, Trained]) 
 def test_reports_without_a_bundle_are_kept_in_a_folder(shop: tuple[Place, Trained], tmp_path: Path) -> None:
     page = save_report(tmp_path / "reports", "rejected-1", shop[1].report)
     assert page.read_text("utf-8").startswith("<!doctype html>")
-    assert json.loads((tmp_path / "reports" / "rejected-1.json").read_text("utf-8"))["format_version"] == 1
+    assert json.loads((tmp_path / "reports" / "rejected-1.json").read_text("utf-8"))["format_version"] == 2
 
 
 def test_what_is_not_a_number_never_gets_into_json(shop: tuple[Place, Trained]) -> None:
