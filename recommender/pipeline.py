@@ -21,6 +21,7 @@ from recommender.interactions import PURCHASE_CODE
 from recommender.query import Batch, Query, Scenario, batch_of
 from recommender.ranking import Ranked, Ranker, ranker_from
 from recommender.retrievers import RETRIEVERS
+from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.base import Json, Retriever, State, as_list, as_number, as_table, as_texts
 from recommender.retrievers.popularity import PopularityRetriever
 from recommender.rules import all_masks, both, count_dropped, scenario_mask
@@ -71,7 +72,7 @@ class Recommender:
         """
         if not queries:
             return []
-        subjects = [scenario_mask(query, len(self.items)) for query in queries]
+        subjects = [self._subject(query) for query in queries]
         found = self._find(queries, subjects, [self._heeded(query.scenario) for query in queries])
         slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
         for i, query in enumerate(queries):
@@ -81,7 +82,7 @@ class Recommender:
 
     def find(self, queries: Sequence[Query]) -> Found:
         """Return the ranked candidates of each query, of all retrievers, before the rules; blends are tuned on them."""
-        subjects = [scenario_mask(query, len(self.items)) for query in queries]
+        subjects = [self._subject(query) for query in queries]
         everyone = frozenset(part.name for part in self.retrievers)
         return self._find(queries, subjects, [everyone] * len(queries))
 
@@ -98,6 +99,18 @@ class Recommender:
         if any(names != asked for names in heeded):
             pool = pool.heard(np.array([[name in names for name in pool.retrievers] for names in heeded], bool))
         return Found(batch, pool, self.ranker.rank(pool, batch, [query.scenario for query in queries]))
+
+    def _subject(self, query: Query) -> BoolVector | None:
+        """Return the items that a query's scenario is about, None for all; without new items `new` is about all."""
+        subject = scenario_mask(query, len(self.items))
+        if query.scenario is not Scenario.NEW:
+            return subject
+        new = next((part.arrival_row for part in self.retrievers if isinstance(part, ArrivalRetriever)), None)
+        if new is None or not len(new):
+            return subject
+        arrived = np.zeros(len(self.items), bool)
+        arrived[new] = True
+        return both(subject, arrived)
 
     def _heeded(self, scenario: Scenario) -> frozenset[str]:
         """Return the retrievers that are asked for a placement: those that count there, and popularity."""
@@ -143,7 +156,10 @@ class Recommender:
         )
 
     def _filler(self, query: Query, allowed: BoolVector | None, taken: RowVector, missing: int) -> RowVector:
-        """Return popular allowed items that are not taken; then items newer than the models, by id."""
+        """Return popular allowed items that are not taken; then items newer than the models, by id.
+
+        Where new items are asked for, those come first.
+        """
         n_all = len(self.items) if allowed is None else len(allowed)
         free = np.ones(n_all, bool) if allowed is None else allowed.copy()
         free[taken] = False
@@ -153,7 +169,8 @@ class Recommender:
         order = self.popularity.order()
         known = order[free[order]][:missing]
         newer = len(self.items) + np.flatnonzero(free[len(self.items) :])
-        return np.concatenate((known, newer[: missing - len(known)])).astype(np.int32)
+        parts = (newer, known) if query.scenario is Scenario.NEW else (known, newer)
+        return np.concatenate(parts)[:missing].astype(np.int32)
 
     def parts(self) -> tuple[dict[str, Array], dict[str, Json]]:
         """Return the arrays by name, and a JSON description, from which from_parts() makes the same recommender."""

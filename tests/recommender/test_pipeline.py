@@ -143,7 +143,8 @@ def test_who_opted_out_is_answered_like_a_stranger() -> None:
         slate = slate_of(ask((4, 1), (5, 2), scenario=scenario, personal=False, count=3))
         stranger = slate_of(ask(scenario=scenario, count=3))
         assert slate.row.tolist() == stranger.row.tolist()
-        assert slate.strategy == "popular"
+        assert slate.strategy == stranger.strategy
+        assert slate.strategy.startswith("popular")
 
 
 def test_trending_weighs_trends() -> None:
@@ -152,6 +153,17 @@ def test_trending_weighs_trends() -> None:
     # Item 3: 1 + 1/64. Item 1: 1/2 + 1/16. Item 2, in store 0: 1/2 + 1/32. Item 0: 1/8.
     assert rows_of(ask(scenario=Scenario.TRENDING, store_row=0), shop) == [3, 1, 2, 0]
     assert rows_of(ask(scenario=Scenario.TRENDING), shop) == [3, 1, 0, 2]
+
+
+def test_new_shows_what_arrived_and_before_others_what_the_models_do_not_know() -> None:
+    weights = {key: {"arrivals": 1.0, "popularity": 0.125} for key in Scenario}
+    shop = toy_recommender(popular=[8, 4, 2, 1, 1, 0], new={5: 0.1, 3: 0.05}, weights=weights)
+    slate = slate_of(ask((1, 10), scenario=Scenario.NEW, count=2), shop)
+    assert (slate.row.tolist(), slate.strategy) == ([5, 3], "personal")
+    later = (allow("not_sellable", 8, *range(8)),)
+    slate = slate_of(ask(scenario=Scenario.NEW, count=6, masks=later), shop)
+    assert (slate.row.tolist(), slate.strategy) == ([5, 3, 6, 7, 0, 1], "popular+filled")
+    assert rows_of(ask(scenario=Scenario.NEW, count=2), toy_recommender(popular=[8, 4, 2])) == [0, 1]
 
 
 def test_what_a_request_is_about_names_the_strategy_and_is_not_shown() -> None:
@@ -277,6 +289,7 @@ def worlds(draw: st.DrawFn) -> World:
             masks=tuple(
                 Mask(f"rule {number}", np.array(draw(mask), bool)) for number in range(draw(st.integers(0, 2)))
             ),
+            context=draw(st.lists(row, max_size=2, unique=True)),
         )
         for _ in range(draw(st.integers(1, 4)))
     ]
@@ -288,7 +301,7 @@ def allowed_rows(query: Query, world: World) -> set[int]:
     rows = set(range(len(world.shop.items) + (world.extra if query.masks else 0)))
     for mask in query.masks:
         rows &= set(np.flatnonzero(mask.allowed).tolist())
-    return rows
+    return rows - set(query.context.row.tolist())
 
 
 def bought_rows(query: Query) -> set[int]:
@@ -336,13 +349,16 @@ def test_slates_keep_their_form(world: World) -> None:
 def test_what_fills_a_slate_up_is_named(world: World) -> None:
     for query, slate in zip(world.queries, world.shop.recommend(world.queries), strict=True):
         known = query.personal and len(query.history.item_row) > 0
+        made_of = "context" if len(query.context) else "personal" if known else "popular"
         path, _, filled = slate.strategy.partition("+")
-        assert path in ({"personal", "popular"} if filled else {"personal"} if known else {"popular"})
+        assert path in ({made_of, "popular"} if filled else {made_of})
         assert filled in ("", "filled")
         shown, about = set(slate.row.tolist()), set(range(len(world.shop.items)))
         bought = bought_rows(query)
         if query.scenario is Scenario.BUY_AGAIN and query.personal and bought:
             about = bought
+        if query.scenario is Scenario.NEW:
+            about = set(world.shop.retrievers[-1].state().arrays["arrival_row"].tolist()) or about
         if not shown <= about:
             assert filled
         elif world.deep:

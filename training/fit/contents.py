@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recommender.candidates import keep_best
+from training.categories import category_levels
 from training.dataset import ItemFacts
 
+BoolVector = npt.NDArray[np.bool_]
+DoubleVector = npt.NDArray[np.float64]
 FloatVector = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float32]
 IntVector = npt.NDArray[np.int64]
@@ -25,7 +30,7 @@ REACH = 2
 ROWS_AT_ONCE = 4096
 
 
-def like_contents(facts: ItemFacts, sold: npt.NDArray[np.float64], kept: int) -> sp.csr_matrix:
+def like_contents(facts: ItemFacts, sold: DoubleVector, kept: int) -> sp.csr_matrix:
     """Return for each item those most like it by content.
 
     Args:
@@ -37,57 +42,81 @@ def like_contents(facts: ItemFacts, sold: npt.NDArray[np.float64], kept: int) ->
     n_items = len(facts.category_row)
     category = np.where(facts.category_row < len(facts.categories) - 1, facts.category_row, -1).astype(np.int64)
     section = sections_of(facts)
-    found = _lists(facts, sold, category, np.ones(n_items, bool), 1.0, kept)
+    goods = _Goods.of(facts, sold)
+    found = _lists(goods, category, np.ones(n_items, bool), 1.0, kept)
     size = np.bincount(category[category >= 0], minlength=max(len(facts.categories), 1))
     few = (category < 0) | (size[category] <= kept)
-    wider = _lists(facts, sold, section, few, SECTION_SHARE, kept)
-    return strongest(found.maximum(wider).tocsr(), kept)
+    wider = _lists(goods, section, few, SECTION_SHARE, kept)
+    return strongest(found.maximum(wider), kept)
 
 
 def sections_of(facts: ItemFacts) -> IntVector:
     """Number the category above each item's own, int64, (n_items,); a category without one is its own; -1 = none."""
-    paths = [path.rpartition(" > ")[0] or path for path in facts.categories[:-1]]
-    _, number = np.unique(np.array(paths, dtype=np.str_), return_inverse=True)
-    return np.append(number, -1)[facts.category_row].astype(np.int64)
+    levels = category_levels(facts)
+    depth = (levels > 0).sum(axis=1)
+    section = levels[np.arange(len(levels)), np.maximum(depth - 2, 0)]
+    return np.where(depth > 0, section, -1).astype(np.int64)
 
 
 def strongest(matrix: sp.csr_matrix, kept: int) -> sp.csr_matrix:
-    """Keep the largest entries of each row, ties by rising column; columns rise."""
+    """Keep the largest positive entries of each row, ties by rising column; columns rise."""
     matrix = matrix.tocsr()
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    place = np.arange(len(row)) - matrix.indptr[row]
-    chosen = order[(place < kept) & (matrix.data[order] > 0)]
-    shape = matrix.shape
-    result = sp.csr_matrix((matrix.data[chosen], (row[chosen], matrix.indices[chosen])), shape=shape, dtype=np.float32)
+    real = matrix.data > 0
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[real]
+    best = keep_best(row, matrix.indices[real], matrix.data[real].astype(np.float32), matrix.shape[0], kept)
+    result = sp.csr_matrix((best.score, best.row, best.indptr), shape=matrix.shape)
     result.sort_indices()
     return result
 
 
-def _lists(
-    facts: ItemFacts,
-    sold: npt.NDArray[np.float64],
-    kind: IntVector,
-    asked: npt.NDArray[np.bool_],
-    full: float,
-    kept: int,
-) -> sp.csr_matrix:
+@dataclass(frozen=True, slots=True)
+class _Goods:
+    """What is compared.
+
+    price: float32, (n_items,), logarithm, NaN if unknown.  brand: int32, (n_items,), -1 = none.
+    worth: float32, (n_items,), square root of what was sold.
+    """
+
+    price: FloatVector
+    brand: RowVector
+    worth: FloatVector
+
+    @classmethod
+    def of(cls, facts: ItemFacts, sold: DoubleVector) -> _Goods:
+        price = np.where(facts.price_cents > 0, facts.price_cents, np.nan)
+        brand = np.where(facts.brand_row < len(facts.brands) - 1, facts.brand_row, -1)
+        return cls(np.log(price).astype(np.float32), brand.astype(np.int32), np.sqrt(sold).astype(np.float32))
+
+    def likeness(self, rows: IntVector, others: IntVector) -> FloatMatrix:
+        """Return how like items of one kind are, float32, (len(rows), len(others)); an item is not like itself."""
+        brand = (self.brand[rows][:, None] == self.brand[others]) & (self.brand[others] >= 0)
+        near = np.exp(-np.abs(self.price[rows][:, None] - self.price[others]))
+        np.nan_to_num(near, copy=False, nan=UNKNOWN_PRICE)
+        worth = self.worth[others] / max(float(self.worth[others].max()), 1e-9)
+        value = np.float32(1 - BRAND - PRICE - WORTH) + np.float32(BRAND) * brand + np.float32(PRICE) * near
+        value += np.float32(WORTH) * worth
+        value[rows[:, None] == others] = 0
+        return np.asarray(value, np.float32)
+
+
+def _lists(goods: _Goods, kind: IntVector, asked: BoolVector, full: float, kept: int) -> sp.csr_matrix:
     """Return the lists of the asked items among the best sellers of their kind; `full` is the best likeness."""
-    parts = [
-        _block(facts, sold, rows, others, full, kept) for rows, others in _kinds(sold, kind, asked, REACH * kept + 1)
-    ]
-    row, column, value = (
-        np.concatenate([part[number] for part in parts]) if parts else np.empty(0, np.float32) for number in range(3)
-    )
+    rows, columns, values = [], [], []
+    for own, others in _kinds(goods.worth, kind, asked, REACH * kept + 1):
+        value = goods.likeness(own, others)
+        best = np.argpartition(-value, min(kept, len(others) - 1), axis=1)[:, :kept]
+        rows.append(np.repeat(own, best.shape[1]))
+        columns.append(others[best].ravel())
+        values.append((np.take_along_axis(value, best, axis=1) * np.float32(full)).ravel())
     shape = (len(kind), len(kind))
-    return sp.csr_matrix((value, (row.astype(np.int64), column.astype(np.int64))), shape=shape, dtype=np.float32)
+    if not rows:
+        return sp.csr_matrix(shape, dtype=np.float32)
+    return sp.csr_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
 
 
-def _kinds(
-    sold: npt.NDArray[np.float64], kind: IntVector, asked: npt.NDArray[np.bool_], reach: int
-) -> Iterator[tuple[IntVector, IntVector]]:
+def _kinds(worth: FloatVector, kind: IntVector, asked: BoolVector, reach: int) -> Iterator[tuple[IntVector, IntVector]]:
     """Yield asked rows of one kind, at most ROWS_AT_ONCE, with the best-selling rows of that kind."""
-    order = np.lexsort((np.arange(len(kind)), -sold, kind))
+    order = np.lexsort((np.arange(len(kind)), -worth, kind))
     order = order[kind[order] >= 0]
     starts = np.flatnonzero(np.diff(kind[order], prepend=-1))
     for members in np.split(order, starts[1:]):
@@ -95,22 +124,3 @@ def _kinds(
         if len(members) > 1:
             for start in range(0, len(wanted), ROWS_AT_ONCE):
                 yield wanted[start : start + ROWS_AT_ONCE], members[:reach]
-
-
-def _block(
-    facts: ItemFacts, sold: npt.NDArray[np.float64], rows: IntVector, others: IntVector, full: float, kept: int
-) -> tuple[IntVector, IntVector, FloatVector]:
-    """Return the `kept` of `others` most like each of `rows`, as row, column and likeness."""
-    brand = facts.brand_row[rows][:, None] == facts.brand_row[others]
-    brand &= (facts.brand_row[others] < len(facts.brands) - 1)[None, :]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        price = np.log(np.where(facts.price_cents > 0, facts.price_cents, np.nan))
-    near = np.exp(-np.abs(price[rows][:, None] - price[others]))
-    near = np.where(np.isnan(near), UNKNOWN_PRICE, near)
-    worth = np.sqrt(sold[others] / max(float(sold[others].max()), 1e-9))
-    value = (1 - BRAND - PRICE - WORTH + BRAND * brand + PRICE * near + WORTH * worth) * full
-    value[rows[:, None] == others] = 0
-    best = np.argsort(-value, axis=1, kind="stable")[:, :kept]
-    chosen = np.take_along_axis(value, best, axis=1)
-    real = chosen > 0
-    return np.repeat(rows, real.sum(axis=1)), others[best][real], chosen[real].astype(np.float32)

@@ -16,12 +16,14 @@ from training.dataset import ItemFacts, Snapshot
 from training.fit.contents import like_contents, sections_of, strongest
 from training.fit.neighbors import nearest_items
 
+DoubleVector = npt.NDArray[np.float64]
+
 FAMILIAR_MEMBERS = 20.0
 """Members who touched an item from whom its behaviour counts half of what it can."""
 NAMED, SAME_PRODUCT = 3.0, 2.0
 """What the retailer's own word, and being another pack of the same product, add to standing in for an item."""
-SUBSTITUTE_BEHAVIOUR = 0.5
-"""What being bought or viewed by the same members adds, beside being of the same kind (at most 1)."""
+SUBSTITUTE_BEHAVIOUR, SUBSTITUTE_WORTH = 0.25, 0.4
+"""What being bought or viewed by the same members, and selling well, add to being of the same kind (at most 1)."""
 
 
 def fit_likeness(
@@ -56,10 +58,10 @@ def fit_likeness(
     share = np.where(np.diff(content.indptr) == 0, np.float32(1), share)
     mixed = sp.diags(share) @ together + sp.diags(1 - share) @ content
     similar = SimilarRetriever(strongest(mixed, listed))
-    return similar, SubstituteRetriever(strongest(_stand_ins(data.facts, content, together), listed))
+    return similar, SubstituteRetriever(strongest(_stand_ins(data.facts, sold, content, together), listed))
 
 
-def _stand_ins(facts: ItemFacts, content: sp.csr_matrix, together: sp.csr_matrix) -> sp.csr_matrix:
+def _stand_ins(facts: ItemFacts, sold: DoubleVector, content: sp.csr_matrix, together: sp.csr_matrix) -> sp.csr_matrix:
     """Return what can stand in for each item: of its section, another pack of it, or named by the retailer."""
     n_items = len(facts.category_row)
     row = np.repeat(np.arange(n_items), np.diff(together.indptr))
@@ -74,7 +76,11 @@ def _stand_ins(facts: ItemFacts, content: sp.csr_matrix, together: sp.csr_matrix
     one, other = facts.substitutes.T
     named = sp.csr_matrix((np.ones(len(one), np.float32), (one, other)), shape=(n_items, n_items))
     named.data[:] = 1
-    whole = content + SUBSTITUTE_BEHAVIOUR * near + SAME_PRODUCT * same + NAMED * named
+    highest = np.zeros(len(facts.categories))
+    np.maximum.at(highest, facts.category_row, sold)
+    worth = content.copy()
+    worth.data = np.sqrt(sold / np.maximum(highest[facts.category_row], 1e-9))[content.indices].astype(np.float32)
+    whole = content + SUBSTITUTE_WORTH * worth + SUBSTITUTE_BEHAVIOUR * near + SAME_PRODUCT * same + NAMED * named
     whole.setdiag(0)
     whole.eliminate_zeros()
     return whole.tocsr().astype(np.float32)

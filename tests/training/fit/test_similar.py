@@ -52,7 +52,9 @@ def test_unknown_prices_are_neither_near_nor_far() -> None:
 
 def test_only_the_most_alike_are_kept_and_sections_fill_what_categories_lack() -> None:
     assert [list(row) for row in likeness(kept=1)] == [[1], [0], [0], [0], [], []]
-    assert sections_of(FACTS).tolist() == [0, 0, 0, 0, 1, -1]
+    assert len(set(sections_of(FACTS)[:4])) == 1
+    assert len(set(sections_of(FACTS)[3:])) == 3
+    assert sections_of(FACTS)[5] == -1
 
 
 def test_ties_go_to_the_lower_row() -> None:
