@@ -16,7 +16,7 @@ PROTOCOLS = ("", "time", "rolling", "last_order", "leave_one_out")
 
 @dataclass(frozen=True, slots=True)
 class WeightSettings:
-    """How fast events lose weight."""
+    """How much events count, and how fast they lose weight."""
 
     purchase_half_life_days: float = field(
         default=90.0, metadata=setting("Age at which a purchase counts half.", unit="days", minimum=0.1)
@@ -34,6 +34,10 @@ class WeightSettings:
     )
     browse_weight: float = field(
         default=0.2, metadata=setting("Weight of browsing beside purchases.", unit="factor", minimum=0)
+    )
+    learned: bool = field(
+        default=True,
+        metadata=setting("Learn what kinds of browsing, and channels, are worth; otherwise defaults."),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -31,7 +32,7 @@ from training.fit.popularity import fit_popularity, fit_store_popularity, fit_tr
 from training.fit.repeat import fit_repeat
 from training.fit.similar import fit_likeness
 from training.fit.together import fit_together
-from training.fit.weights import weights_of
+from training.fit.weights import learn_weights, weights_of
 from training.settings import TrainingSettings
 
 
@@ -59,7 +60,14 @@ class Material:
 
     def weights(self, purchase_half_life_days: float) -> Weights:
         """Return weights whose purchases have a given half-life."""
-        return weights_of(purchase_half_life_days, self.settings.weights.browse_half_life_days, self.data.n_channels)
+        return replace(self.learned, purchase_half_life_days=purchase_half_life_days)
+
+    @cached_property
+    def learned(self) -> Weights:
+        """Weights of a member's own past, by kind and channel as the history teaches."""
+        option = self.settings.weights
+        default = weights_of(option.purchase_half_life_days, option.browse_half_life_days, self.data.n_channels)
+        return learn_weights(self.data, default, self.settings.repeat.horizon_days) if option.learned else default
 
     @property
     def browse_weight(self) -> float:
