@@ -20,7 +20,7 @@ DoubleVector = npt.NDArray[np.float64]
 
 FAMILIAR_MEMBERS = 20.0
 """Members who touched an item from whom its behaviour counts half of what it can."""
-NAMED, SAME_PRODUCT = 3.0, 2.0
+NAMED, SAME_PRODUCT = 5.0, 2.0
 """What the retailer's own word, and being another pack of the same product, add to standing in for an item."""
 SUBSTITUTE_BEHAVIOUR, SUBSTITUTE_WORTH = 0.25, 0.4
 """What being bought or viewed by the same members, and selling well, add to being of the same kind (at most 1)."""
@@ -76,14 +76,26 @@ def _stand_ins(facts: ItemFacts, sold: DoubleVector, content: sp.csr_matrix, tog
     one, other = facts.substitutes.T
     named = sp.csr_matrix((np.ones(len(one), np.float32), (one, other)), shape=(n_items, n_items))
     named.data[:] = 1
-    highest = np.zeros(len(facts.categories))
-    np.maximum.at(highest, facts.category_row, sold)
-    worth = content.copy()
-    worth.data = np.sqrt(sold / np.maximum(highest[facts.category_row], 1e-9))[content.indices].astype(np.float32)
-    whole = content + SUBSTITUTE_WORTH * worth + SUBSTITUTE_BEHAVIOUR * near + SAME_PRODUCT * same + NAMED * named
+    whole = (
+        content
+        + SUBSTITUTE_WORTH * _worth(facts, sold, content)
+        + SUBSTITUTE_BEHAVIOUR * near
+        + SAME_PRODUCT * same
+        + NAMED * named
+    )
     whole.setdiag(0)
     whole.eliminate_zeros()
     return whole.tocsr().astype(np.float32)
+
+
+def _worth(facts: ItemFacts, sold: DoubleVector, content: sp.csr_matrix) -> sp.csr_matrix:
+    """Return how well the items listed sell beside the best seller of their category, where it is the item's own."""
+    highest = np.zeros(len(facts.categories))
+    np.maximum.at(highest, facts.category_row, sold)
+    worth = np.sqrt(sold / np.maximum(highest[facts.category_row], 1e-9))
+    own = np.repeat(facts.category_row, np.diff(content.indptr)) == facts.category_row[content.indices]
+    data = np.where(own, worth[content.indices], 0).astype(np.float32)
+    return sp.csr_matrix((data, content.indices, content.indptr), shape=content.shape)
 
 
 def _with_views(
