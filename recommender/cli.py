@@ -26,6 +26,7 @@ COMMANDS: dict[str, CommandPlace] = {
     "members": CommandPlace("training.ingest_commands:members", "Find members who are not ordinary customers."),
     "train": CommandPlace("training.model_commands:train", "Learn from the history and write a bundle."),
     "evaluate": CommandPlace("training.model_commands:evaluate", "Replay a later time window against a bundle."),
+    "tune": CommandPlace("training.tune_commands:tune", "Find better settings on the validation window."),
     "bundles": CommandPlace("training.bundle_commands:bundles", "List, compare, promote and remove bundles."),
     "recommend": CommandPlace("training.model_commands:recommend", "Write recommendations of many members to a file."),
     "serve": CommandPlace("api.commands:serve", "Answer HTTP requests."),
