@@ -92,6 +92,8 @@ class Dataset:
     learned: bool, (n_people,), False for people of kinds that must not shape the models.
     until: the time before which everything lies.  last_sequence: the last event sequence included.
     day_offset_minutes: what to add to a minute to make local days begin at multiples of a day.
+    regions, store_region: names of the stores' regions, the last one "" (none), and int32, (n_stores,), the position
+        of each store's; empty if nothing is known of any store.
     """
 
     items: IdIndex
@@ -106,6 +108,8 @@ class Dataset:
     until: datetime
     last_sequence: int
     day_offset_minutes: int
+    regions: tuple[str, ...] = ("",)
+    store_region: RowVector = field(default_factory=lambda: np.empty(0, np.int32))
 
     @property
     def until_minute(self) -> int:
@@ -126,16 +130,19 @@ class Snapshot:
 
     histories: one segment per learned person.  entries: the same entries with their stores.
     sales: orders without a known customer.  as_of: the minute.
+    store_region: int32, (n_stores,), the region of each store; n_regions - 1 where none is known.
     """
 
     n_items: int
     n_stores: int
+    n_regions: int
     n_channels: int
     as_of: int
     histories: Histories
     entries: Entries
     sales: Sales
     facts: ItemFacts
+    store_region: RowVector
 
 
 def snapshot(dataset: Dataset, minute: int) -> Snapshot:
@@ -145,13 +152,16 @@ def snapshot(dataset: Dataset, minute: int) -> Snapshot:
     indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     kept = dataset.sales.minute < minute
     sales = Sales(dataset.sales.item_row[kept], dataset.sales.store_row[kept], dataset.sales.minute[kept])
+    nowhere = np.full(len(dataset.stores), len(dataset.regions) - 1, np.int32)
     return Snapshot(
         n_items=len(dataset.items),
         n_stores=len(dataset.stores),
+        n_regions=len(dataset.regions),
         n_channels=len(dataset.channels),
         as_of=minute,
         histories=Histories(indptr, entries.item_row, entries.minute, entries.kind, entries.channel),
         entries=entries,
         sales=sales,
         facts=dataset.facts,
+        store_region=dataset.store_region if len(dataset.store_region) else nowhere,
     )

@@ -32,6 +32,7 @@ from recommender.storage.identities import active_links, erased_subjects
 from recommender.storage.items import CatalogFact, catalog_facts, replacements, same_products, substitutes
 from recommender.storage.members import member_kinds
 from recommender.storage.statements import last_sequence
+from recommender.storage.stores import store_regions
 from recommender.storage.types import to_micros
 from recommender.storage.unlogged import unlogged_events
 from training.dataset import Dataset, Entries, ItemFacts, Sales
@@ -75,6 +76,7 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         sources = _read_sources(connection, settings, limit)
         facts, packs = catalog_facts(connection), same_products(connection)
         stand_ins = substitutes(connection)
+        region_of = store_regions(connection)
     offset = int(limit.astimezone(settings.zone).utcoffset().total_seconds() // 60)  # type: ignore[union-attr]
     reader, found, sold = _read_kept(settings, sources, limit)
     items, item_rows = _index(reader.items, facts)
@@ -95,6 +97,7 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         ),
         offset,
     )
+    regions, store_region = _codes([region_of.get(store_id, "") for store_id in stores.ids(np.arange(len(stores)))])
     sales = _in_time(Sales(item_rows[sold.item], store_rows[sold.store], sold.minute))
     return Dataset(
         items=items,
@@ -112,6 +115,8 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         until=until or _after_last(entries, now),
         last_sequence=sources.sequence,
         day_offset_minutes=offset,
+        regions=regions,
+        store_region=store_region,
     )
 
 

@@ -552,3 +552,18 @@ def test_the_end_of_a_history_that_ended_long_ago_is_its_last_minute(quick: Shop
     assert dataset.until.date() == date(2024, 5, 6)
     assert len(dataset.histories(dataset.until_minute).item_row) == 2
     assert dataset.histories(minute(5)).item_row.tolist() == [0]
+
+
+def test_stores_lie_in_regions(quick: Shop) -> None:
+    put_rows(
+        quick.database,
+        "stores",
+        {"store_id": "s1", "region": "West"},
+        {"store_id": "s2", "region": "East"},
+        {"store_id": "elsewhere", "region": "North"},
+    )
+    quick.log(*(event(f"e{number}", "i1", store_id=f"s{number}") for number in range(1, 4)))
+    dataset = quick.read()
+    # Of s3 nothing is known; nothing was sold in the fourth.
+    assert dataset.regions == ("East", "West", "")
+    assert dataset.store_region.tolist() == [1, 0, 2]

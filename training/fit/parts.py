@@ -28,9 +28,10 @@ from training.fit.converted import fit_converted
 from training.fit.factors import fit_factors
 from training.fit.linear import fit_linear
 from training.fit.neighbors import fit_item_neighbors, fit_peers
-from training.fit.popularity import fit_popularity, fit_store_popularity, fit_trending
+from training.fit.popularity import fit_popularity, fit_trending
 from training.fit.repeat import fit_repeat
 from training.fit.similar import fit_likeness
+from training.fit.store_popularity import fit_store_popularity
 from training.fit.together import fit_together
 from training.fit.weights import learn_weights, weights_of
 from training.settings import TrainingSettings

@@ -1,4 +1,4 @@
-"""Fit the popularity lists: overall, by store, trending."""
+"""Fit the popularity lists: overall and trending; by store see store_popularity.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from recommender.interactions import PURCHASE_CODE
 from recommender.retrievers.popularity import (
     PopularityRetriever,
     RankedLists,
-    StorePopularityRetriever,
     TrendingRetriever,
 )
 from training.dataset import Snapshot
@@ -26,39 +25,9 @@ def fit_popularity(data: Snapshot, half_life_days: float) -> PopularityRetriever
         data: the history.
         half_life_days: age at which a purchase counts half; > 0.
     """
-    item_row, _, minute = _sales(data)
+    item_row, _, minute = sales_of(data)
     score = _decayed_counts(item_row, minute, data.as_of, half_life_days, data.n_items)
     return PopularityRetriever(_one_list(score, np.arange(data.n_items)))
-
-
-def fit_store_popularity(data: Snapshot, half_life_days: float, prior: float, depth: int) -> StorePopularityRetriever:
-    """Rank items within each store; the score is the store's share of an item shrunk towards all stores'.
-
-    Args:
-        data: the history.
-        half_life_days: age at which a purchase counts half; > 0.
-        prior: how many purchases in the store the overall shares are worth; > 0.
-        depth: items kept per store; > 0.
-    """
-    item_row, store_row, minute = _sales(data)
-    age = (data.as_of - minute) / MINUTES_PER_DAY
-    weight = np.exp2(-age / half_life_days)
-    overall = np.bincount(item_row, weight, data.n_items)
-    share = overall / max(overall.sum(), 1e-12)
-    in_store = store_row < data.n_stores
-    key = store_row[in_store].astype(np.int64) * data.n_items + item_row[in_store]
-    pairs, place = np.unique(key, return_inverse=True)
-    count = np.bincount(place, weight[in_store], len(pairs))
-    store, row = pairs // max(data.n_items, 1), (pairs % max(data.n_items, 1)).astype(np.int32)
-    total = np.bincount(store, count, data.n_stores)
-    # Ordered as kept: scores that a float32 cannot tell apart are equal, and ties fall to the lower row.
-    score = ((count + prior * share[row]) / (total[store] + prior)).astype(np.float32)
-    order = np.lexsort((row, -score, store))
-    starts = np.searchsorted(store[order], np.arange(data.n_stores + 1))
-    kept = order[np.arange(len(order)) - starts[store[order]] < depth]
-    sizes = np.bincount(store[kept], minlength=data.n_stores)
-    indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-    return StorePopularityRetriever(RankedLists(indptr, row[kept], score[kept]))
 
 
 def fit_trending(data: Snapshot, recent_days: float, prior: float) -> TrendingRetriever:
@@ -72,7 +41,7 @@ def fit_trending(data: Snapshot, recent_days: float, prior: float) -> TrendingRe
         recent_days: length of the recent period; > 0.
         prior: sales added to the expectation; > 0.
     """
-    item_row, _, minute = _sales(data)
+    item_row, _, minute = sales_of(data)
     age = (data.as_of - minute) / MINUTES_PER_DAY
     recent = np.bincount(item_row[age <= recent_days], minlength=data.n_items).astype(np.float64)
     before = (age > recent_days) & (age <= 5 * recent_days)
@@ -81,7 +50,7 @@ def fit_trending(data: Snapshot, recent_days: float, prior: float) -> TrendingRe
     return TrendingRetriever(_one_list(score, np.flatnonzero(score > 0)))
 
 
-def _sales(data: Snapshot) -> tuple[RowVector, RowVector, npt.NDArray[np.int32]]:
+def sales_of(data: Snapshot) -> tuple[RowVector, RowVector, npt.NDArray[np.int32]]:
     """Return item row, store row and minute of every purchase, of known customers and unknown ones."""
     bought = data.entries.where(data.entries.kind == PURCHASE_CODE)
     return (

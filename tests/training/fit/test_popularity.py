@@ -10,7 +10,8 @@ import pytest
 from recommender.retrievers.popularity import RankedLists
 from tests.training.datasets import Line, dataset_of, minute_of
 from training.dataset import Dataset, Sales, Snapshot, snapshot
-from training.fit.popularity import fit_popularity, fit_store_popularity, fit_trending
+from training.fit.popularity import fit_popularity, fit_trending
+from training.fit.store_popularity import fit_store_popularity
 
 FOREVER = 1e9
 """A half-life without decay."""
@@ -93,6 +94,33 @@ def test_a_stores_sales_decay() -> None:
     data = on_day(21, ("p", "a", 11, "purchase", "s0"), ("p", "b", 1, "purchase", "s0"))
     lists = fit_store_popularity(data, 10, prior=0.75, depth=10).lists
     assert named(data, lists) == [("a", pytest.approx(2 / 3)), ("b", pytest.approx(1 / 3))]
+
+
+def in_regions(data: Snapshot, *regions: int) -> Snapshot:
+    """Place the stores into regions; the highest number means none."""
+    return replace(data, store_region=np.array(regions, np.int32), n_regions=3)
+
+
+def test_a_store_is_shrunk_towards_its_region_and_lists_what_leads_there() -> None:
+    # Shares of all stores: a 0.4, b 0.4, c 0.2. Region 0 has s0 and s2, all sales of which are s0's: a (2 + 5 * 0.4)
+    # / (3 + 5) = 0.5, b 3 / 8. So s0 has a: (2 + 5 * 0.5) / 8, b: (1 + 5 * 3 / 8) / 8, and s2 what the region has.
+    # s1 is of no known region: b: (1 + 5 * 0.4) / 6.
+    lists = fit_store_popularity(in_regions(on_day(3, *STORES), 0, 2, 0), FOREVER, prior=5, depth=10).lists
+    assert named(on_day(3), lists, 0) == [
+        ("a", pytest.approx(4.5 / 8)),
+        ("b", pytest.approx((1 + 15 / 8) / 8)),
+    ]
+    assert named(on_day(3), lists, 1) == [("b", pytest.approx(0.5))]
+    assert named(on_day(3), lists, 2) == [("a", pytest.approx(0.5)), ("b", pytest.approx(3 / 8))]
+
+
+def test_what_sells_next_door_enters_a_stores_list() -> None:
+    # s1 sold b once; s0, in the same region, a twice and b once.
+    lists = fit_store_popularity(in_regions(on_day(3, *STORES), 1, 1, 2), FOREVER, prior=5, depth=10).lists
+    assert [item for item, _ in named(on_day(3), lists, 1)] == ["b", "a"]
+    # Region 1: a (2 + 2) / 9. In s1: (0 + 5 * 4 / 9) / 6.
+    assert named(on_day(3), lists, 1)[1][1] == pytest.approx(20 / 54)
+    assert named(on_day(3), lists, 2) == []
 
 
 def test_equal_shares_of_a_store_are_ordered_by_row() -> None:
