@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.bundle import Bundle
+from recommender.catalog import RESTRICTED_CODES
 from recommender.context import NO_REQUEST_CONTEXT, RequestContext, with_visit
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
@@ -30,6 +31,8 @@ STALE_DAYS = 28
 """A bundle older than this is asked as of its own end: decayed any further, all its histories would look alike."""
 REACHABLE_STORES = 32
 """Most stores looked at when a request names none."""
+DELICATE = [RESTRICTED_CODES[name] for name in ("infant_formula", "medicine", "sensitive")]
+"""Goods that are not shown beside others: a page that likens them to something says more than it should."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,8 @@ class QuerySource:
         shown = [*request.context.item_ids(request.scenario), *request.context.basket_item_ids]
         if shown:
             masks.append(Mask("in_context", _all_but(shown, live)))
+        if request.scenario is Scenario.SIMILAR:
+            masks.append(Mask("delicate", ~np.isin(live.catalog.columns.restricted, DELICATE)))
         listed = None if store_id is None else live.assortment(store_id)
         if listed is not None:
             masks.append(Mask("not_listed", listed))

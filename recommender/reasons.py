@@ -17,6 +17,8 @@ from recommender.pipeline import Recommender
 from recommender.query import Query
 from recommender.retrievers.neighbors import ItemNeighborRetriever, entries_of
 from recommender.retrievers.repeat import RepeatRetriever
+from recommender.retrievers.similar import SimilarRetriever
+from recommender.retrievers.substitutes import SubstituteRetriever
 
 Evidence = str | int | float
 
@@ -35,6 +37,8 @@ class ReasonCode(StrEnum):
     POPULAR = "popular"
     TRENDING = "trending"
     NEW = "new"
+    SIMILAR_TO = "similar_to"
+    INSTEAD_OF = "instead_of"
 
 
 _OF_SOURCE = {
@@ -46,6 +50,8 @@ _OF_SOURCE = {
     "popularity": ReasonCode.POPULAR,
     "trending": ReasonCode.TRENDING,
     "arrivals": ReasonCode.NEW,
+    "similar": ReasonCode.SIMILAR_TO,
+    "substitutes": ReasonCode.INSTEAD_OF,
 }
 
 _TEXTS: dict[str, dict[ReasonCode, str]] = {
@@ -59,6 +65,8 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.POPULAR: "Popular now",
         ReasonCode.TRENDING: "More popular than usual lately",
         ReasonCode.NEW: "New in the range",
+        ReasonCode.SIMILAR_TO: "Similar to {item}",
+        ReasonCode.INSTEAD_OF: "Can stand in for {item}",
     },
     "zh": {
         ReasonCode.BOUGHT_REGULARLY: "买过{times}次，约每{every_days}天一次，上次是{last_on}",
@@ -70,6 +78,8 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.POPULAR: "近期热卖",
         ReasonCode.TRENDING: "近期销量上升",
         ReasonCode.NEW: "新品上架",
+        ReasonCode.SIMILAR_TO: "与{item}相似",
+        ReasonCode.INSTEAD_OF: "可替代{item}",
     },
 }
 LANGUAGES = tuple(_TEXTS)
@@ -107,7 +117,7 @@ def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[R
     """
     pairs = _own_pairs(query, recommender)
     place = {int(row): at for at, row in enumerate(pairs.item_row)} if pairs is not None else {}
-    partners = _partners(slate, query, recommender)
+    partners = _partners(slate, query, recommender) | _context_partners(slate, query, recommender)
     return [
         _reasons(int(row), source, place.get(int(row)), pairs, partners, query, recommender)
         for row, source in zip(slate.row, slate.source, strict=True)
@@ -127,7 +137,7 @@ def _reasons(
     if pairs is not None and at is not None:
         found += _own(pairs, at, source, recommender.day_offset_minutes)
     code = _OF_SOURCE.get(source)
-    if code is ReasonCode.GOES_WITH:
+    if code in (ReasonCode.GOES_WITH, ReasonCode.SIMILAR_TO, ReasonCode.INSTEAD_OF):
         found.append(
             Reason(code, {"item_id": recommender.items.id(partners[row])})
             if row in partners
@@ -181,6 +191,26 @@ def _partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int,
         if votes[at] > 0:
             best.setdefault(int(column[found[at]]), int(speaks[at]))
     return best
+
+
+def _context_partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int, int]:
+    """Return for items found by their likeness to the context the item of it that speaks most for each."""
+    lists = {
+        part.name: part.likeness
+        for part in recommender.retrievers
+        if isinstance(part, SimilarRetriever | SubstituteRetriever)
+    }
+    best: dict[int, tuple[float, int]] = {}
+    for row, source in zip(slate.row.tolist(), slate.source, strict=True):
+        if source not in lists:
+            continue
+        for item, weight in zip(query.context.row.tolist(), query.context.weight.tolist(), strict=True):
+            entries, _ = entries_of(lists[source], np.array([item]))
+            found = entries[lists[source].indices[entries] == row]
+            if len(found):
+                vote = (weight * float(lists[source].data[found[0]]), -item)
+                best[row] = max(best.get(row, vote), vote)
+    return {row: -negative for row, (_, negative) in best.items()}
 
 
 def _day(minute: int, day_offset: int) -> date:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from recommender.context import RequestContext, SessionEvent
 from recommender.errors import InputError, MemberwiseError
 from recommender.query import Scenario
 from recommender.settings import CoreSettings, read_settings
@@ -91,14 +92,28 @@ def evaluate(bundle_id: str | None, out: Path | None, as_json: bool) -> None:
 @click.option("--members", required=True, help="all, or a CSV or Parquet file with member_id and perhaps at.")
 @click.option("--scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0], show_default=True)
 @click.option("--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Items per member.")
+@click.option("--item", help="The item that the lists of `similar` and `substitutes` are about.")
+@click.option("--basket", multiple=True, help="An item in the basket; may be given more than once.")
+@click.option("--viewed", multiple=True, help="An item viewed just now, oldest first; may be given more than once.")
 @click.option("--bundle", "bundle_id", help="The bundle to use; by default the promoted one.")
 @click.option("--stock/--no-stock", default=None, help="Leave out what is not in stock now (not with `at`).")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help=".csv or .parquet")
-def recommend(members: str, scenario: str, count: int, bundle_id: str | None, stock: bool | None, out: Path) -> None:
+def recommend(
+    members: str,
+    scenario: str,
+    count: int,
+    item: str | None,
+    basket: tuple[str, ...],
+    viewed: tuple[str, ...],
+    bundle_id: str | None,
+    stock: bool | None,
+    out: Path,
+) -> None:
     """Write recommendations of many members to a file."""
-    from training.recommend import all_members, later_than, read_members, recommend_to
+    from training.recommend import all_members, check_context, later_than, read_members, recommend_to
 
-    now = datetime.now(UTC)
+    now, context = datetime.now(UTC), RequestContext(item, basket, [SessionEvent(item_id) for item_id in viewed])
+    check_context(Scenario(scenario), context)
     with open_place(read_settings(CoreSettings, os.environ)) as place:
         bundle = place.registry.open(bundle_id)
         asks = all_members(place, bundle) if members == "all" else read_members(Path(members), place.settings.zone)
@@ -107,9 +122,8 @@ def recommend(members: str, scenario: str, count: int, bundle_id: str | None, st
         timed = asks[0].at is not None
         began = time.monotonic()
         with _progress(False).stage(f"recommend {scenario}", len(asks)) as step:
-            written = recommend_to(
-                place, bundle, asks, Scenario(scenario), count, out, now, not timed if stock is None else stock, step
-            )
+            kept = not timed if stock is None else stock
+            written = recommend_to(place, bundle, asks, Scenario(scenario), count, out, now, kept, step, context)
     seconds = time.monotonic() - began
     click.echo(
         f"{written.lists:,} lists, {written.rows:,} rows in {seconds:.1f} s"

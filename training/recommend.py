@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.bundle import SETTINGS, Bundle
 from recommender.columns import LEARNED_KINDS
+from recommender.context import CONTEXT_FIELDS, NO_REQUEST_CONTEXT, RequestContext
 from recommender.errors import InputError
 from recommender.events import member_subject
 from recommender.history import Histories
@@ -37,6 +38,8 @@ from training.settings import read_training_settings
 from training.unify import read_dataset
 
 SUFFIXES = (".csv", ".parquet")
+CONTEXT_OPTIONS = {"item_id": "--item ID", "basket_item_ids": "--basket ID, once per item", "events": "--viewed ID"}
+"""How the command line is told each part of a context."""
 _COLUMNS = [
     ("member_id", pa.string()),
     ("position", pa.int32()),
@@ -102,6 +105,7 @@ def recommend_to(
     now: datetime,
     stock: bool,
     step: Step = lambda lists: None,
+    context: RequestContext = NO_REQUEST_CONTEXT,
 ) -> Written:
     """Write the lists of many members to a CSV or Parquet file, which appears when it is complete.
 
@@ -114,12 +118,15 @@ def recommend_to(
         now: the present.
         stock: leave out what is not in stock now.
         step: called with the number of lists just made.
-    Raises: InputError if the file's name has another ending.
+        context: what every list is about.
+    Raises: InputError if the file's name has another ending, or the scenario needs a context that is not given.
     """
+    check_context(scenario, context)
     if out.suffix not in SUFFIXES:
         raise InputError("The lists cannot be written.", field="out", value=out, accepted=" or ".join(SUFFIXES))
     timed = any(ask.at is not None for ask in asks)
-    source = _Lists(place, bundle, asks, scenario, count, now, stock)
+    request = SlateRequest(scenario, count, stock=stock, context=context)
+    source = _Lists(place, bundle, asks, request, now)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.name}.part")
     schema = pa.schema([*_COLUMNS[:1], ("at", pa.timestamp("us", "UTC")), *_COLUMNS[1:]] if timed else _COLUMNS)
@@ -135,6 +142,18 @@ def recommend_to(
     return Written(len(asks), rows, dict(source.flags))
 
 
+def check_context(scenario: Scenario, context: RequestContext) -> None:
+    """Check that a scenario is told what its lists are about.
+
+    Raises: InputError if not.
+    """
+    if scenario in CONTEXT_FIELDS and not context.item_ids(scenario):
+        field = CONTEXT_FIELDS[scenario]
+        raise InputError(
+            f"The scenario {scenario} is about items that are not named.", field=field, accepted=CONTEXT_OPTIONS[field]
+        )
+
+
 class _Lists:
     """Makes lists chunk by chunk with one view of the live state."""
 
@@ -143,17 +162,15 @@ class _Lists:
         place: Place,
         bundle: Bundle,
         asks: Sequence[Ask],
-        scenario: Scenario,
-        count: int,
+        request: SlateRequest,
         now: datetime,
-        stock: bool,
     ) -> None:
         self._recommender = bundle.recommender()
         self._source = QuerySource(bundle, place.database, place.settings.channel_kinds)
         live = LiveState(place.database, self._recommender.items, place.settings.zone)
         self._view: LiveView = live.current(now)
         self._past = _Past(place, bundle, asks, now)
-        self._request = SlateRequest(scenario, count, stock=stock)
+        self._request = request
         self._now = now
         self.flags: Counter[str] = Counter()
 

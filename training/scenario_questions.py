@@ -71,9 +71,9 @@ def questions(recommender: Recommender, dataset: Dataset, window: Window, panel:
         seed: of the choice of items left out.
     """
     asker = _Asker(dataset, panel)
-    orders = _first_days(dataset, window, panel, bought=True)
-    visits = _first_days(dataset, window, panel, bought=False)
     rng = np.random.default_rng(seed)
+    orders = _first_days(dataset, window, panel, rng, bought=True)
+    visits = _first_days(dataset, window, panel, rng, bought=False)
     baskets = list(_left_out(orders, rng))
     found = [
         asker.ask(Scenario.BASKET, "leave one item of an order out", baskets, known=True),
@@ -154,10 +154,13 @@ class _Asker:
         return self._list(order[np.sort(first)], case)
 
 
-def _first_days(dataset: Dataset, window: Window, panel: Panel, *, bought: bool) -> list[tuple[int, RowVector]]:
+def _first_days(
+    dataset: Dataset, window: Window, panel: Panel, rng: np.random.Generator, *, bought: bool
+) -> list[tuple[int, RowVector]]:
     """Return for people of the panel the distinct items of their first day in the window, in order of time.
 
     Args:
+        rng: orders what happened in the same minute.
         bought: purchases that belong to the truth; else what was touched on the first day with browsing.
     """
     entries = dataset.entries
@@ -174,11 +177,16 @@ def _first_days(dataset: Dataset, window: Window, panel: Panel, *, bought: bool)
         later = starts
     else:
         starts = later & (entries.kind != PURCHASE_CODE)
-    return list(_days(entries, later, starts, place, dataset.day_offset_minutes))
+    return list(_days(entries, later, starts, place, dataset.day_offset_minutes, rng))
 
 
 def _days(
-    entries: Entries, later: BoolVector, starts: BoolVector, place: IntVector, day_offset: int
+    entries: Entries,
+    later: BoolVector,
+    starts: BoolVector,
+    place: IntVector,
+    day_offset: int,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[int, RowVector]]:
     day = (entries.minute.astype(np.int64) + day_offset) // MINUTES_PER_DAY
     first = np.full(len(place), np.iinfo(np.int64).max)
@@ -186,6 +194,7 @@ def _days(
     inside = np.flatnonzero(later & (day == first[entries.person_row]))
     for members in np.split(inside, np.flatnonzero(np.diff(entries.person_row[inside])) + 1):
         if len(members):
+            members = members[np.lexsort((rng.random(len(members)), entries.minute[members]))]
             items, at = np.unique(entries.item_row[members], return_index=True)
             yield int(place[entries.person_row[members[0]]]), items[np.argsort(at)]
 

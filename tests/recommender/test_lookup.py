@@ -349,3 +349,12 @@ def test_who_is_known_by_this_visit_only_is_still_flagged(desk: Desk) -> None:
     query, who = desk.who("member:nobody", context=RequestContext(events=[SessionEvent("i02")]))
     assert [row for row, _ in entries(query)] == [2]
     assert who.flags == ("unknown_member", "empty_history", "stock_unknown")
+
+
+def test_delicate_goods_are_not_likened_to_others(desk: Desk) -> None:
+    put_rows(desk.database, "items", {"item_id": "i02", "restricted_class": "medicine"}, {"item_id": "i04"})
+    context = RequestContext("i03")
+    query, _ = desk.who("member:m1", scenario=Scenario.SIMILAR, context=context)
+    assert allowed(query, "delicate") == [0, 1, 3, 4, 5]
+    query, _ = desk.who("member:m1", scenario=Scenario.SUBSTITUTES, context=context)
+    assert allowed(query, "delicate") is None

@@ -78,3 +78,10 @@ def test_the_same_blend_from_its_description() -> None:
 def test_a_damaged_description_is_refused(description: dict[str, Json]) -> None:
     with pytest.raises(BundleError):
         ranker_from(description)
+
+
+def test_a_placement_newer_than_the_blend_is_ordered_as_home() -> None:
+    blend = Blend({Scenario.HOME: {"a": 1.0}, Scenario.DISCOVER: {"b": 1.0}})
+    assert blend.heeded(Scenario.SIMILAR) == {"a"}
+    scores = [blend.rank(POOL, batch(ask(), ask(), ask()), [name] * 3).score for name in (Scenario.HOME, Scenario.NEW)]
+    assert scores[0].tolist() == scores[1].tolist()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
+import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from recommender.history import MINUTES_PER_DAY
 from recommender.pipeline import Recommender
-from recommender.query import Mask, Query, Scenario
+from recommender.query import Context, Mask, Query, Scenario
+from recommender.ranking import Blend
 from recommender.reasons import LANGUAGES, Reason, ReasonCode, explain, reason_summary
+from recommender.retrievers.similar import SimilarRetriever
+from recommender.retrievers.substitutes import SubstituteRetriever
 from tests.learning import AS_OF, VIEW, ask, mask_of
 from tests.toy_shop import HOME_WEIGHTS, toy_recommender
 
@@ -63,6 +69,28 @@ def test_other_sources() -> None:
     assert said(ask(scenario=Scenario.TRENDING))[3] == [("trending", {})]
     assert said(ask(scenario=Scenario.DISCOVER))[5] == [("new", {})]
     assert said(ask(scenario=Scenario.DISCOVER, store_row=0))[5] == [("popular_in_store", {"store_id": "s0"})]
+
+
+def test_what_is_like_the_context_names_the_item_that_speaks_most_for_it() -> None:
+    likeness = np.zeros((6, 6), np.float32)
+    likeness[1, 4], likeness[2, 4], likeness[2, 3] = 0.5, 0.25, 1.0
+    matrix = sp.csr_matrix(likeness)
+    weights = {scenario: {"similar": 1.0, "popularity": 0.01} for scenario in Scenario}
+    weights[Scenario.SUBSTITUTES] = {"substitutes": 1.0, "popularity": 0.01}
+    shop = replace(
+        SHOP,
+        retrievers=(*SHOP.retrievers, SimilarRetriever(matrix), SubstituteRetriever(matrix)),
+        depth={**SHOP.depth, "similar": 10, "substitutes": 10},
+        ranker=Blend(weights),
+    )
+    found = said(ask(scenario=Scenario.SESSION, context=[1, 2]), shop)
+    assert found[4] == [("similar_to", {"item_id": "i01"})]
+    assert found[3] == [("similar_to", {"item_id": "i02"})]
+    assert found[0] == [("popular", {})]
+    # Now item 2 weighs five times as much as item 1.
+    visit = replace(ask(scenario=Scenario.SESSION), context=Context.of([2, 1], decay=0.2))
+    assert said(visit, shop)[4] == [("similar_to", {"item_id": "i02"})]
+    assert said(ask(scenario=Scenario.SUBSTITUTES, context=[2]), shop)[3] == [("instead_of", {"item_id": "i02"})]
 
 
 def test_an_item_can_have_two_reasons_its_own_history_first() -> None:

@@ -8,10 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from recommender.context import RequestContext, SessionEvent
 from recommender.errors import InputError
 from recommender.events import member_subject
 from recommender.lookup import QuerySource, SlateRequest
@@ -61,6 +63,25 @@ def test_every_member_gets_a_full_sorted_list(shop: tuple[Place, Trained], tmp_p
     assert keys == [(member, position) for member in MEMBERS for position in range(1, 6)]
     assert all(row["reason"] for row in rows)
     assert [path.name for path in tmp_path.iterdir()] == ["lists.csv"]
+
+
+def test_lists_can_be_about_items(shop: tuple[Place, Trained], tmp_path: Path) -> None:
+    place, _ = shop
+    bundle, asks = place.registry.open(), [Ask("m01"), Ask("")]
+    first, second = bundle.recommender().items.ids(np.arange(2))
+    for scenario, context in (
+        (Scenario.SIMILAR, RequestContext(first)),
+        (Scenario.SUBSTITUTES, RequestContext(first)),
+        (Scenario.BASKET, RequestContext(basket_item_ids=[first, second])),
+        (Scenario.SESSION, RequestContext(events=[SessionEvent(second), SessionEvent(first)])),
+    ):
+        out = tmp_path / f"{scenario}.csv"
+        recommend_to(place, bundle, asks, scenario, 5, out, NOW, True, context=context)
+        rows = rows_of(out)
+        assert len(rows) == 10
+        assert first not in items_of(rows, "m01")
+        with pytest.raises(InputError, match="about items that are not named"):
+            recommend_to(place, bundle, asks, scenario, 5, out, NOW, True)
 
 
 def test_lists_are_those_that_requests_get(shop: tuple[Place, Trained], tmp_path: Path) -> None:
