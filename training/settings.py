@@ -43,7 +43,7 @@ class WeightSettings:
 
 @dataclass(frozen=True, slots=True)
 class PopularitySettings:
-    """Popularity overall and by store, and trends."""
+    """Popularity overall and by store, trends and occasions."""
 
     half_life_days: float = field(
         default=14.0,
@@ -58,7 +58,11 @@ class PopularitySettings:
         default=7.0, metadata=setting("The recent period of trends.", unit="days", minimum=0.1)
     )
     trending_prior: float = field(
-        default=10.0, metadata=setting("Sales added to what a trend expects.", unit="sales", minimum=0.1)
+        default=10.0,
+        metadata=setting("Sales added to what a trend, or an occasion, expects.", unit="sales", minimum=0.1),
+    )
+    occasion_depth: int = field(
+        default=100, metadata=setting("Items kept per weekday and time of the year.", unit="items", minimum=1)
     )
     arrival_days: float = field(
         default=28.0, metadata=setting("How long an item counts as new.", unit="days", minimum=0.1)

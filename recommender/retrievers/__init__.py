@@ -10,6 +10,7 @@ from recommender.retrievers.factors import FactorRetriever
 from recommender.retrievers.frequency import FrequencyRetriever
 from recommender.retrievers.linear import LinearRetriever
 from recommender.retrievers.neighbors import ItemNeighborRetriever
+from recommender.retrievers.occasion import OccasionRetriever
 from recommender.retrievers.peers import PeerRetriever
 from recommender.retrievers.popularity import (
     PopularityRetriever,
@@ -34,6 +35,7 @@ _ALL: tuple[type[Retriever], ...] = (
     PopularityRetriever,
     StorePopularityRetriever,
     TrendingRetriever,
+    OccasionRetriever,
     ArrivalRetriever,
     SimilarRetriever,
     SubstituteRetriever,

@@ -28,6 +28,7 @@ from training.fit.converted import fit_converted
 from training.fit.factors import fit_factors
 from training.fit.linear import fit_linear
 from training.fit.neighbors import fit_item_neighbors, fit_peers
+from training.fit.occasion import fit_occasion
 from training.fit.popularity import fit_popularity, fit_trending
 from training.fit.repeat import fit_repeat
 from training.fit.similar import fit_likeness
@@ -199,6 +200,8 @@ def _popularity(given: Material, name: str) -> Retriever:
         return fit_store_popularity(data, option.half_life_days, option.store_prior, option.store_depth)
     if name == "trending":
         return fit_trending(data, option.trending_days, option.trending_prior)
+    if name == "occasion":
+        return fit_occasion(data, given.day_offset_minutes, prior=option.trending_prior, depth=option.occasion_depth)
     return fit_popularity(data, option.half_life_days)
 
 
@@ -224,6 +227,7 @@ FITS: Mapping[str, Callable[[Material], Retriever | None]] = {
     "popularity": partial(_popularity, name="popularity"),
     "store_popularity": partial(_popularity, name="store_popularity"),
     "trending": partial(_popularity, name="trending"),
+    "occasion": partial(_popularity, name="occasion"),
     "similar": lambda given: given.likeness[0],
     "substitutes": lambda given: given.likeness[1],
     "arrivals": _arrivals,
