@@ -75,7 +75,7 @@ def compare_with_promoted(
     except MemberwiseError as error:
         return BundleComparison(bundle_id, how, error.message, ())
     own = replay(recommender, panel, processes=settings.thread_count)
-    return BundleComparison(bundle_id, how, "", _rows(lists, own, panel, settings))
+    return BundleComparison(bundle_id, how, "", paired(lists, own, panel, settings))
 
 
 def _lists_of(
@@ -88,7 +88,8 @@ def _lists_of(
     return replay(Translated(bundle.recommender(), dataset), panel, processes=settings.thread_count)
 
 
-def _rows(promoted: Lists, new: Lists, panel: Panel, settings: TrainingSettings) -> tuple[CompareRow, ...]:
+def paired(promoted: Lists, new: Lists, panel: Panel, settings: TrainingSettings) -> tuple[CompareRow, ...]:
+    """Compare the lists that two models made for the same people, by subset and measure."""
     keys = [(subset, name) for method, subset in new if method == MEMBERWISE for name in MAIN_MEASURES]
     columns = []
     for lists in (promoted, new):
