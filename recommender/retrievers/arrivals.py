@@ -1,4 +1,4 @@
-"""Arrivals: items that are new, matched to the categories and brands a member buys and browses."""
+"""Arrivals: items that are new, matched to the categories, brands and price levels a member buys and browses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from recommender.retrievers.base import State, weights_to
 RowVector = npt.NDArray[np.int32]
 FloatVector = npt.NDArray[np.float32]
 
+PRICE_SHARE = 0.25
+"""What a member's share of a price level is worth beside their share of a category or brand."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArrivalRetriever:
-    """Scores new items by the member's share of their category and brand.
+    """Scores new items by the member's share of their category and brand, and less so of their price level.
 
-    category_row, brand_row: int32, (n_items,), content of every item; 0 means none.
+    category_row, brand_row, level_row: int32, (n_items,), content of every item; 0 means none. A price level is
+        cheap, middle or dear among the items of the category.
     arrival_row: int32, (n_arrivals,), rows of the new items, rising.
     arrival_score: float32, (n_arrivals,), in (0, 1]: what an arrival is worth to a member of unknown taste.
     """
@@ -31,18 +35,19 @@ class ArrivalRetriever:
     browse_weight: float
     category_row: RowVector
     brand_row: RowVector
+    level_row: RowVector
     arrival_row: RowVector
     arrival_score: FloatVector
 
     def retrieve(self, batch: Batch, count: int) -> Candidates:
-        """Return new items, those of the member's categories and brands first."""
+        """Return new items, those of the member's categories, brands and price levels first."""
         pairs = batch.pairs(self.weights)
         weight = pairs.purchased + np.float32(self.browse_weight) * pairs.browsed
         n_new = len(self.arrival_row)
         n_histories = len(batch.histories)
         score = np.repeat(self.arrival_score[None, :], n_histories, axis=0)
-        for content in (self.category_row, self.brand_row):
-            score += self._taste(content, pairs.query, pairs.item_row, weight, n_histories)
+        for content, worth in ((self.category_row, 1), (self.brand_row, 1), (self.level_row, PRICE_SHARE)):
+            score += np.float32(worth) * self._taste(content, pairs.query, pairs.item_row, weight, n_histories)
         score = score[batch.history_of]
         query = np.repeat(np.arange(len(batch)), n_new)
         row = np.tile(self.arrival_row, len(batch))
@@ -71,6 +76,7 @@ class ArrivalRetriever:
             {
                 "category_row": self.category_row,
                 "brand_row": self.brand_row,
+                "level_row": self.level_row,
                 "arrival_row": self.arrival_row,
                 "arrival_score": self.arrival_score,
             },
@@ -85,6 +91,7 @@ class ArrivalRetriever:
             state.number("browse_weight"),
             state.arrays["category_row"].astype(np.int32, copy=False),
             state.arrays["brand_row"].astype(np.int32, copy=False),
+            state.arrays["level_row"].astype(np.int32, copy=False),
             state.arrays["arrival_row"].astype(np.int32, copy=False),
             state.arrays["arrival_score"].astype(np.float32, copy=False),
         )

@@ -15,13 +15,17 @@ WEIGHTS = plain_weights(purchase_half_life=10, browse_half_life=5)
 
 
 def arrivals(
-    category_row: Sequence[int], brand_row: Sequence[int], new: dict[int, float], browse_weight: float = 0.5
+    category_row: Sequence[int],
+    brand_row: Sequence[int],
+    new: dict[int, float],
+    level_row: Sequence[int] | None = None,
 ) -> ArrivalRetriever:
     return ArrivalRetriever(
         WEIGHTS,
-        browse_weight,
+        0.5,
         np.array(category_row, np.int32),
         np.array(brand_row, np.int32),
+        np.array(level_row or [0] * len(category_row), np.int32),
         np.array(list(new), np.int32),
         np.array(list(new.values()), np.float32),
     )
@@ -35,6 +39,7 @@ class TestContract(RetrieverContract):
             rng.integers(0, 6, N_ITEMS).tolist(),
             rng.integers(0, 9, N_ITEMS).tolist(),
             dict(zip(new.tolist(), rng.choice([0.05, 0.08, 0.1], 25).tolist(), strict=True)),
+            rng.integers(0, 4, N_ITEMS).tolist(),
         )
 
 
@@ -60,3 +65,10 @@ def test_all_items_may_have_a_category() -> None:
     part = arrivals([1, 2, 1, 2], [0, 0, 0, 0], {2: 0.1, 3: 0.1})
     assert answer(part, ask((1, 10))) == pytest.approx({3: 1.1, 2: 0.1})
     assert answer(part, ask((0, 10))) == pytest.approx({2: 1.1, 3: 0.1})
+
+
+def test_a_price_level_counts_a_quarter() -> None:
+    # The history weighs 1/2 (cheap) and 1/4 (dear): two thirds and a third of price levels, no category, no brand.
+    part = arrivals([0] * 5, [0] * 5, {2: 0.1, 3: 0.1, 4: 0.1}, level_row=[1, 3, 3, 1, 0])
+    found = answer(part, ask((0, 10), (1, 20)))
+    assert found == pytest.approx({3: 0.1 + 0.25 * 2 / 3, 2: 0.1 + 0.25 / 3, 4: 0.1})

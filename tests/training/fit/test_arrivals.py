@@ -10,7 +10,7 @@ import pytest
 from tests.learning import plain_weights
 from tests.training.datasets import dataset_of, minute_of
 from training.dataset import Snapshot, snapshot
-from training.fit.arrivals import HEAD_SCORE, fit_arrivals
+from training.fit.arrivals import HEAD_SCORE, fit_arrivals, price_levels
 
 WEIGHTS = plain_weights(n_channels=1)
 NEVER = int(np.iinfo(np.int32).max)
@@ -55,3 +55,16 @@ def test_contents_are_numbered_with_none_first() -> None:
     part = fit_arrivals(replace(data, facts=facts), WEIGHTS, 0.5, window_days=28, most=10)
     assert part.category_row.tolist() == [1, 2, 0, 2]
     assert part.brand_row.tolist() == [1, 1, 1, 1]
+
+
+def test_price_levels_are_thirds_of_a_categorys_prices() -> None:
+    data = first_sold(*[1] * 9)
+    facts = replace(
+        data.facts,
+        categories=("drinks", "food", ""),
+        category_row=np.array([0, 0, 0, 0, 0, 0, 1, 1, 2], np.int32),
+        price_cents=np.array([400, 100, 100, 200, 300, np.nan, 5, 6, 7], np.float64),
+    )
+    # Drinks cost 100, 200, 300 or 400: the thirds are (100, 200), (300) and (400). Food has two prices only.
+    assert price_levels(facts).tolist() == [3, 1, 1, 1, 2, 0, 0, 0, 0]
+    assert price_levels(replace(facts, price_cents=np.full(9, np.nan))).tolist() == [0] * 9
