@@ -19,6 +19,7 @@ from training.panel import Panel
 from training.place import Place
 from training.progress import Progress
 from training.samples import Sample, sample_slates
+from training.scenarios import ScenarioRow, evaluate_scenarios
 from training.settings import TrainingSettings
 from training.windows import Window
 
@@ -31,6 +32,7 @@ class Insights:
 
     members: how many.  importance: per scenario, the share of each feature in what the learned ranker decides;
     empty if there is none.  comparison: with the promoted bundle; None if there was none.
+    scenarios: what came of the tasks of single placements.
     """
 
     members: int
@@ -38,6 +40,7 @@ class Insights:
     curve: tuple[CurvePoint, ...]
     importance: dict[str, dict[str, float]]
     comparison: BundleComparison | None
+    scenarios: tuple[ScenarioRow, ...]
     samples: tuple[Sample, ...]
 
 
@@ -74,9 +77,12 @@ def look_closer(
         curve = learning_curve(recommender, panel, settings, step)
     with progress.stage("compare with promoted"):
         comparison = _compared(place, recommender, dataset, window, panel, settings) if compare else None
+    with progress.stage("judge placements") as step:
+        scenarios = evaluate_scenarios(recommender, dataset, window, settings, step)
     with progress.stage("sample slates"):
         samples = _samples(place, recommender, dataset, panel, settings.seed, now)
-    return Insights(len(panel), ablation, curve, importance_of(recommender.ranker), comparison, samples)
+    importance = importance_of(recommender.ranker)
+    return Insights(len(panel), ablation, curve, importance, comparison, scenarios, samples)
 
 
 def fallback_of(ranker: Ranker) -> Blend | None:

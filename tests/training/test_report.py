@@ -104,16 +104,24 @@ def test_a_closer_look_is_drawn_where_it_was_taken(shop: tuple[Place, Trained]) 
 
 def test_placements_and_diversity_are_drawn_where_they_were_judged(shop: tuple[Place, Trained]) -> None:
     report = json.loads(to_json(shop[1].report))
-    assert "Placements" not in to_html(report)
+    assert "Placements" not in to_html(report | {"insights": report["insights"] | {"scenarios": []}})
     interval = {"mean": 0.5, "low": 0.4, "high": 0.6, "members": 7}
     tasks = [
-        {"scenario": "basket", "task": "leave one out", "method": name, "measure": "ndcg@10", "interval": interval}
-        for name in ("memberwise", "popularity")
+        {
+            "scenario": "basket",
+            "task": "leave one out",
+            "method": name,
+            "measure": "ndcg@10",
+            "interval": interval,
+            "gain": gain,
+        }
+        for name, gain in (("memberwise", None), ("popularity", interval))
     ]
     curve = [{"strength": at / 4, "ndcg": interval, "diversity": 0.5 + at / 10, "coverage": 0.1} for at in range(3)]
-    page = to_html(report | {"scenarios": tasks, "diversity": curve})
+    page = to_html(report | {"diversity": curve, "insights": report["insights"] | {"scenarios": tasks}})
     assert "<code>basket</code>, ndcg@10" in page
     assert "leave one out (7 cases)" in page
+    assert "+0.5000</span> [0.4000, 0.6000] against popularity" in page
     assert "What diversity costs" in page
 
 
