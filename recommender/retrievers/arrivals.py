@@ -85,13 +85,14 @@ class ArrivalRetriever:
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Make the retriever from its fitted state."""
+        """Make the retriever from its fitted state; older bundles know no price levels."""
+        category_row = state.arrays["category_row"].astype(np.int32, copy=False)
         return cls(
             state.weights(),
             state.number("browse_weight"),
-            state.arrays["category_row"].astype(np.int32, copy=False),
+            category_row,
             state.arrays["brand_row"].astype(np.int32, copy=False),
-            state.arrays["level_row"].astype(np.int32, copy=False),
+            state.arrays.get("level_row", np.zeros_like(category_row)).astype(np.int32, copy=False),
             state.arrays["arrival_row"].astype(np.int32, copy=False),
             state.arrays["arrival_score"].astype(np.float32, copy=False),
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recommender.retrievers.arrivals import ArrivalRetriever
+from recommender.retrievers.base import State
 from tests.contracts import N_ITEMS, RetrieverContract
 from tests.learning import VIEW, answer, ask, plain_weights
 
@@ -72,3 +73,9 @@ def test_a_price_level_counts_a_quarter() -> None:
     part = arrivals([0] * 5, [0] * 5, {2: 0.1, 3: 0.1, 4: 0.1}, level_row=[1, 3, 3, 1, 0])
     found = answer(part, ask((0, 10), (1, 20)))
     assert found == pytest.approx({3: 0.1 + 0.25 * 2 / 3, 2: 0.1 + 0.25 / 3, 4: 0.1})
+
+
+def test_bundles_without_price_levels_are_read() -> None:
+    state = arrivals([1, 1, 2, 0], [0, 0, 0, 0], {1: 0.05, 2: 0.1, 3: 0.08}, level_row=[1, 2, 1, 1]).state()
+    older = State({name: array for name, array in state.arrays.items() if name != "level_row"}, state.settings)
+    assert answer(ArrivalRetriever.from_state(older), ask((0, 10))) == pytest.approx({1: 1.05, 2: 0.1, 3: 0.08})
