@@ -1,0 +1,136 @@
+"""Diversity and calibration: how a slate spreads over categories, and over what was bought before and what was not.
+
+Both only reorder what the ranker has ordered, each by one number; 0 leaves the ranker's order as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.history import MINUTES_PER_DAY, Histories
+from recommender.interactions import PURCHASE_CODE
+from recommender.query import Scenario
+
+BoolVector = npt.NDArray[np.bool_]
+FloatVector = npt.NDArray[np.float32]
+IntVector = npt.NDArray[np.int64]
+RowVector = npt.NDArray[np.int32]
+
+HEAD = 200
+"""Candidates of a slate that are reordered, the best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diversity:
+    """Category-aware reordering: an item is worth less for every better one of its category or section.
+
+    The worth of the candidate at rank r is (1 - strength) ** (n + m / 2) / log2(r + 2), with n better candidates of
+    the same category and m of the same section. Choosing the worthiest candidate again and again, each choice
+    devaluing its category, gives the same order.
+
+    strength: by scenario, in [0, 1); scenarios that are not named keep the ranker's order.
+    kinds: int32, (2, n_items), category and section of each item; 0 = none.
+    Source: Carbonell and Goldstein (1998), maximal marginal relevance, with categories as the similarity.
+    """
+
+    strength: Mapping[Scenario, float]
+    kinds: RowVector
+
+    def order(self, scenario: Scenario, row: RowVector) -> IntVector:
+        """Return the order in which candidates are shown.
+
+        Args:
+            scenario: the placement.
+            row: int32, (n,), the candidates, best first.
+        Returns: int64, (n,), positions; the worthiest first.
+        """
+        strength = self.strength.get(scenario, 0.0)
+        if strength <= 0 or not len(row):
+            return np.arange(len(row))
+        head = row[:HEAD]
+        category, section = (earlier_alike(kind[head]) for kind in self.kinds)
+        worth = (1 - strength) ** (category + section / 2) / np.log2(np.arange(len(head)) + 2)
+        return np.concatenate((np.argsort(-worth, kind="stable"), np.arange(len(head), len(row))))
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Keeps the share of items a member never bought near the member's own, at every position of `home`.
+
+    strength: in [0, 1], the part of both shares that a slate must hold; 0 leaves the ranker's order.
+    novel_share: everybody's share of novel items among those bought in a period.
+    prior: items that this is worth beside a member's own; > 0.
+    period_days: the recent period in which a member's own share is counted; > 0.
+    Source: Steck (2018), "Calibrated recommendations", with two classes and a bound in place of a penalty.
+    """
+
+    strength: float
+    novel_share: float
+    prior: float
+    period_days: float
+
+    def share(self, history: Histories, as_of: int) -> float:
+        """Return the share of novel items among what a member bought lately, leaning on everybody's.
+
+        Args:
+            history: one segment.
+            as_of: the present, minutes since 1970-01-01 UTC.
+        """
+        bought = history.kind == PURCHASE_CODE
+        row, minute = history.item_row[bought], history.minute[bought]
+        recent = minute >= as_of - self.period_days * MINUTES_PER_DAY
+        if recent.all():  # without a past everything would look novel
+            return self.novel_share
+        items = np.unique(row[recent])
+        novel = len(items) - len(np.intersect1d(items, row[~recent]))
+        return (novel + self.prior * self.novel_share) / (len(items) + self.prior)
+
+    def order(self, novel: BoolVector, share: float, count: int) -> IntVector:
+        """Return the order in which candidates are shown.
+
+        Args:
+            novel: bool, (n,), of the candidates in the order given, best first: never bought by the member.
+            share: the member's share of novel items, from share().
+            count: items of the slate; what follows keeps its order.
+        Returns: int64, (n,), positions. Every head of k items holds at least the whole part of
+            strength * share * k novel ones, and of strength * (1 - share) * k others, while there are any.
+        """
+        if self.strength <= 0:
+            return np.arange(len(novel))
+        fresh, known = np.flatnonzero(novel), np.flatnonzero(~novel)
+        shown: list[int] = []
+        f = k = 0
+        while len(shown) < min(count, len(novel)):
+            size = len(shown) + 1
+            want_fresh = f < len(fresh) and f < int(self.strength * share * size + 1e-9)
+            want_known = k < len(known) and k < int(self.strength * (1 - share) * size + 1e-9)
+            better = k >= len(known) or (f < len(fresh) and fresh[f] < known[k])
+            if want_fresh or (better and not want_known):
+                shown.append(int(fresh[f]))
+                f += 1
+            else:
+                shown.append(int(known[k]))
+                k += 1
+        rest = np.sort(np.concatenate((fresh[f:], known[k:])))
+        return np.concatenate((np.array(shown, np.int64), rest))
+
+
+def earlier_alike(kind: RowVector) -> IntVector:
+    """Return how many earlier entries have the same number, int64, (n,); 0 is alike to nothing."""
+    order = np.argsort(kind, kind="stable")
+    ordered = kind[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    place = np.arange(len(kind)) - np.repeat(starts, np.diff(np.append(starts, len(kind))))
+    earlier = np.empty(len(kind), np.int64)
+    earlier[order] = place
+    earlier[kind == 0] = 0
+    return earlier
+
+
+def falling(score: FloatVector) -> FloatVector:
+    """Return scores that do not rise: after reordering, an item is at most what stands before it."""
+    return np.minimum.accumulate(score)
