@@ -52,9 +52,9 @@ bench: $(ready) ## measure ingest, training and serving, and print the figures
 quality: export MEMBERWISE_HOME = var/quality/$(quality_data)
 quality: export MEMBERWISE_MODELS = var/quality/$(quality_data)/models
 quality: $(ready) ## print the quality tables on Complete Journey, or on the canonical tables in DATA=FOLDER
-	$(if $(DATA),$(bin)/memberwise ingest $(DATA) >/dev/null,DEMO_SERVE=0 $(bin)/memberwise demo >/dev/null)
-	$(if $(DATA),$(bin)/memberwise train >/dev/null)
-	$(bin)/memberwise bundles show
+	$(if $(DATA),$(bin)/memberwise ingest $(DATA) >&2,DEMO_SERVE=0 $(bin)/memberwise demo >&2)
+	$(if $(DATA)$(ARGS),$(bin)/memberwise train --test-members 0 $(ARGS) >&2)
+	@$(bin)/memberwise bundles show --markdown
 
 constraints: ## remake constraints.txt: the newest versions that pyproject.toml accepts
 	@$(find_python); \

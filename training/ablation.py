@@ -20,11 +20,13 @@ from training.windows import Subset
 
 WHOLE = ""
 RANKER = "learned ranker"
+ALONE = "alone: "
+"""Stands before the name of a retriever whose candidates are ranked by its own scores."""
 ABLATED = (Subset.ALL, Subset.REPEAT, Subset.NOVEL)
 PEOPLE_AT_ONCE = 32
 """Few, so that all processes have work on a small panel."""
 Made = Mapping[str, Candidates]
-"""The best candidates of each query of a chunk, by the name of the part left out."""
+"""The best candidates of each query of a chunk, by the name of the part left out, or ALONE and a retriever's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class AblationRow:
     """NDCG@10 on a subset without one part, and the change against the whole, paired by member.
 
     part: a retriever's name, or RANKER: the blend in its place.
+    alone: NDCG@10 of the part without all others; None for RANKER.
     """
 
     part: str
     subset: str
     value: Interval
     change: Interval
+    alone: Interval | None
 
 
 def ablate(
@@ -82,9 +86,12 @@ def _without_each(recommender: Recommender, fallback: Ranker | None, queries: Se
         return keep_best(pool.query, pool.row, score, len(queries), HOME_DEPTH)
 
     made = {WHOLE: best(found.pool, recommender.ranker)}
-    for name in names:
-        others = np.tile(np.array([other != name for other in names]), (len(queries), 1))
+    for column, name in enumerate(names):
+        others = np.tile(np.arange(len(names)) != column, (len(queries), 1))
         made[name] = best(found.pool.heard(others), recommender.ranker)
+        score = found.pool.scores[:, column]
+        at = np.flatnonzero(~np.isnan(score))
+        made[ALONE + name] = keep_best(found.pool.query[at], found.pool.row[at], score[at], len(queries), HOME_DEPTH)
     if fallback is not None:
         made[RANKER] = best(found.pool, fallback)
     return made
@@ -100,14 +107,17 @@ def _lists(panel: Panel, made: Sequence[Made], part: str, number: int, subset: S
 
 
 def _rows(scores: Mapping[tuple[str, Subset], FloatVector], settings: TrainingSettings) -> tuple[AblationRow, ...]:
-    keys = [key for key in scores if key[0] != WHOLE]
+    keys = [key for key in scores if key[0] != WHOLE and not key[0].startswith(ALONE)]
     if not keys:
         return ()
+    nothing = np.full(len(scores[keys[0]]), np.nan)
     columns = [scores[key] for key in keys] + [scores[key] - scores[WHOLE, key[1]] for key in keys]
+    columns += [scores.get((ALONE + part, subset), nothing) for part, subset in keys]
     rng = np.random.default_rng(settings.seed)
     intervals = bootstrap(np.stack(columns, axis=1), rng, settings.evaluation.bootstrap_rounds)
-    changes = intervals[len(keys) :]
+    size = len(keys)
+    parts = zip(keys, intervals[:size], intervals[size : 2 * size], intervals[2 * size :], strict=True)
     return tuple(
-        AblationRow(part, subset.value, value, change)
-        for (part, subset), value, change in zip(keys, intervals, changes, strict=False)
+        AblationRow(part, subset.value, value, change, None if part == RANKER else alone)
+        for (part, subset), value, change, alone in parts
     )

@@ -13,6 +13,7 @@ from recommender.registry import BundleEntry, Registry
 from recommender.settings import CoreSettings, read_settings
 from training.printing import as_json, figure, print_json, show_report, wide_console
 from training.report import Document, compare_reports
+from training.tables import results_markdown
 
 
 @click.group()
@@ -46,13 +47,16 @@ def list_bundles(as_json: bool) -> None:
 
 @bundles.command("show")
 @click.argument("bundle_id", required=False)
+@click.option("--markdown", is_flag=True, help="Print every table with intervals, in Markdown.")
 @as_json
-def show_bundle(bundle_id: str | None, as_json: bool) -> None:
+def show_bundle(bundle_id: str | None, markdown: bool, as_json: bool) -> None:
     """Show a bundle's report (by default the promoted one's)."""
     bundle = _registry().open(bundle_id, verify=False)
     report: Document = json.loads(bundle.text("report.json"))
     if as_json:
         print_json(report)
+    elif markdown:
+        click.echo(results_markdown(report), nl=False)
     else:
         show_report(report)
         click.echo(f"The page with plots: {bundle.path / 'report.html'}")

@@ -49,6 +49,7 @@ class Moment(click.ParamType):
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of every random choice; overrides the settings.")
 @click.option("--split", type=click.Choice(PROTOCOLS[1:]), help="How windows are cut; by default the data decides.")
 @click.option("--window-days", type=click.FloatRange(min=0, min_open=True), help="Length of a time window.")
+@click.option("--test-members", type=click.IntRange(min=0), help="Members in the test; 0: all.")
 @click.option("--promote/--no-promote", default=True, help="Serve the new bundle at once.", show_default=True)
 @click.option("--requested", is_flag=True, help="Train only if the service wrote a request down.")
 @as_json
@@ -58,12 +59,13 @@ def train(
     seed: int | None,
     split: str | None,
     window_days: float | None,
+    test_members: int | None,
     promote: bool,
     requested: bool,
     as_json: bool,
 ) -> None:
     """Learn from the history, evaluate, and write a bundle."""
-    settings = _changed(read_training_settings(file), seed, split, window_days)
+    settings = _changed(read_training_settings(file), seed, split, window_days, test_members)
     with open_place(read_settings(CoreSettings, os.environ)) as place:
         if requested:
             _train_on_request(place, settings, promote, as_json)
@@ -184,12 +186,13 @@ def _show_trained(place: Place, trained: Trained, as_json: bool) -> None:
 
 
 def _changed(
-    settings: TrainingSettings, seed: int | None, split: str | None, window_days: float | None
+    settings: TrainingSettings, seed: int | None, split: str | None, window_days: float | None, members: int | None
 ) -> TrainingSettings:
     """Return the settings with what the command line says."""
-    option = settings.split
+    option, judged = settings.split, settings.evaluation
     option = replace(option, protocol=split or option.protocol, window_days=window_days or option.window_days)
-    return replace(settings, seed=settings.seed if seed is None else seed, split=option)
+    judged = replace(judged, members=judged.members if members is None else members)
+    return replace(settings, seed=settings.seed if seed is None else seed, split=option, evaluation=judged)
 
 
 def _progress(quiet: bool) -> Progress:

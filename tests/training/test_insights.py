@@ -67,6 +67,10 @@ def test_each_part_is_left_out(scene: Scene) -> None:
     assert change["frequency", "all"] == change["frequency", "novel"] == 0.0
     for row in rows:
         assert row.value.low <= row.value.mean <= row.value.high
+        assert row.alone is not None
+    alone = {(row.part, row.subset): row.alone.mean for row in rows if row.alone}
+    assert alone["repeat", "repeat"] > 0.2
+    assert alone["repeat", "novel"] == 0.0  # it finds nothing novel
 
 
 def test_the_ranker_is_left_out_where_there_is_one(scene: Scene) -> None:
@@ -74,6 +78,7 @@ def test_the_ranker_is_left_out_where_there_is_one(scene: Scene) -> None:
     rows = {row.subset: row for row in ablate(scene.fitted, only_popular, scene.panel, SETTINGS) if row.part == RANKER}
     assert set(rows) == {"all", "repeat", "novel"}
     assert rows["all"].change.mean < 0
+    assert rows["all"].alone is None
     assert fallback_of(scene.fitted.ranker) is None
 
 

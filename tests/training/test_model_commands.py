@@ -52,7 +52,7 @@ def ids(place: Place) -> list[str]:
 
 
 def test_train_prints_one_json_document(place: Place, tmp_path: Path) -> None:
-    arguments = ["train", "--settings", settings_file(tmp_path), "--no-promote", "--json"]
+    arguments = ["train", "--settings", settings_file(tmp_path), "--test-members", "2500", "--no-promote", "--json"]
     document = json.loads(succeed(place, *arguments))
     assert document["bundle_id"] == ids(place)[0]
     assert document["promoted"] is False
@@ -155,6 +155,7 @@ def test_bundles_are_listed_shown_and_verified(place: Place) -> None:
     assert [entry["current"] for entry in entries].count(True) == 1
     assert "report.html" in succeed(place, "bundles", "show", newest)
     assert json.loads(succeed(place, "bundles", "show", newest, "--json"))["bundle_id"] == newest
+    assert succeed(place, "bundles", "show", newest, "--markdown").count("| Memberwise |") >= 3
     assert "as they were written" in succeed(place, "bundles", "verify")
 
 
