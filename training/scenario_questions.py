@@ -32,6 +32,8 @@ RowVector = npt.NDArray[np.int32]
 
 DEPTH = 20
 """Length of the lists asked for."""
+RISING, RISING_PRIOR = 1.5, 5.0
+"""By which factor a share must have grown to be a trend, and the sales added to every item's before."""
 IN_CATEGORY = "popularity in category"
 AMONG_NEW = "popularity of new items"
 
@@ -72,33 +74,21 @@ def questions(recommender: Recommender, dataset: Dataset, window: Window, panel:
     """
     asker = _Asker(dataset, panel)
     rng = np.random.default_rng(seed)
-    orders = _first_days(dataset, window, panel, rng, bought=True)
+    baskets = list(_left_out(_first_days(dataset, window, panel, rng, bought=True), rng))
     visits = _first_days(dataset, window, panel, rng, bought=False)
-    baskets = list(_left_out(orders, rng))
+    known = (asker.category >= 0).any()
+    section = list(_others(_truths(panel), rng, sections_of(dataset.facts)))
+    section_task = "what else of its section a member bought" if known else "what else a member bought"
+    switches = list(_switches(panel, asker.category))
     found = [
-        asker.ask(Scenario.BASKET, "leave one item of an order out", baskets, known=True),
-        asker.ask(Scenario.BASKET, "leave one item of an order out, customer unknown", baskets, known=False),
+        asker.ask(Scenario.BASKET, "one item left out of an order", baskets, known=True),
+        asker.ask(Scenario.BASKET, "one item left out of an order, customer unknown", baskets, known=False),
         asker.ask(Scenario.SESSION, "last new item of a visit from those before", list(_next_of(visits)), known=False),
         asker.ask(Scenario.SIMILAR, "what else was viewed in a visit", list(_others(visits, rng)), known=False),
-        asker.ask(
-            Scenario.SIMILAR,
-            "what else of its section a member bought" if (asker.category >= 0).any() else "what else a member bought",
-            list(_others(_truths(panel), rng, sections_of(dataset.facts))),
-            known=False,
-        ),
-        asker.ask(
-            Scenario.SUBSTITUTES,
-            "another item of the same category than the one usually bought",
-            list(_switches(panel, asker.category)),
-            known=False,
-        ),
-        asker.ask_new(_new_rows(recommender), [Case(i, NO_CONTEXT, taken) for i, taken in _truths(panel)]),
-        asker.ask(
-            Scenario.TRENDING,
-            "what was bought",
-            [Case(i, NO_CONTEXT, taken) for i, taken in _truths(panel)],
-            known=True,
-        ),
+        asker.ask(Scenario.SIMILAR, section_task, section, known=False),
+        asker.ask(Scenario.SUBSTITUTES, "what was bought of a category in place of the usual", switches, known=False),
+        asker.ask_new(_is_new(recommender, len(dataset.items))),
+        asker.ask(Scenario.TRENDING, "what sold better than before", _among(panel, _rising(window, panel)), known=True),
     ]
     return [question for question in found if len(question.queries)]
 
@@ -121,14 +111,12 @@ class _Asker:
         queries = [self._query(scenario, case, known) for case in cases]
         return Question(scenario, task, queries, Ragged.of([case.taken for case in cases]), baselines)
 
-    def ask_new(self, new: RowVector, cases: Sequence[Case]) -> Question:
-        """Ask which of the new items people bought."""
-        wanted = [(case, np.intersect1d(case.taken, new)) for case in cases]
-        asked = [replace(case, taken=taken) for case, taken in wanted if len(taken)]
-        question = self.ask(Scenario.NEW, "new items that were bought", asked, known=True)
-        popular = self._popular[is_in(self._popular, new)]
-        lists = Ragged.of([self._list(popular, case) for case in asked])
-        return replace(question, baselines={AMONG_NEW: lists})
+    def ask_new(self, new: BoolVector) -> Question:
+        """Ask which of the new items people bought, beside the best sellers of the new items."""
+        cases = _among(self._panel, new)
+        question = self.ask(Scenario.NEW, "new items that were bought", cases, known=True)
+        popular = self._popular[new[self._popular]]
+        return replace(question, baselines={AMONG_NEW: Ragged.of([self._list(popular, case) for case in cases])})
 
     def _query(self, scenario: Scenario, case: Case, known: bool) -> Query:
         panel, i = self._panel, case.person
@@ -205,6 +193,13 @@ def _truths(panel: Panel) -> list[tuple[int, RowVector]]:
     return [(i, items.row[items.indptr[i] : items.indptr[i + 1]]) for i in range(len(panel))]
 
 
+def _rising(window: Window, panel: Panel) -> BoolVector:
+    """Tell which items have a share of the window's purchases well above the one they had lately, bool, (n_items,)."""
+    then = np.bincount(window.truth.items.row, minlength=len(panel.popularity))
+    before = panel.popularity + RISING_PRIOR
+    return np.asarray(then / max(int(then.sum()), 1) > RISING * before / before.sum())
+
+
 def _left_out(orders: Sequence[tuple[int, RowVector]], rng: np.random.Generator) -> Iterator[Case]:
     """Leave one item of each order out; the others are the basket."""
     for person, items in orders:
@@ -257,6 +252,16 @@ def _usual(history: Histories, category: IntVector) -> dict[int, int]:
     return best
 
 
-def _new_rows(recommender: Recommender) -> RowVector:
-    part = next((part for part in recommender.retrievers if isinstance(part, ArrivalRetriever)), None)
-    return np.empty(0, np.int32) if part is None else part.arrival_row
+def _among(panel: Panel, kept: BoolVector) -> list[Case]:
+    """Ask, about nothing in particular, for those items that people bought which are kept."""
+    wanted = [(i, items[kept[items]]) for i, items in _truths(panel)]
+    return [Case(i, NO_CONTEXT, items) for i, items in wanted if len(items)]
+
+
+def _is_new(recommender: Recommender, n_items: int) -> BoolVector:
+    """Tell which items the models take for new, bool, (n_items,)."""
+    new = np.zeros(n_items, bool)
+    for part in recommender.retrievers:
+        if isinstance(part, ArrivalRetriever):
+            new[part.arrival_row] = True
+    return new

@@ -18,6 +18,8 @@ from training.fit.neighbors import nearest_items
 
 DoubleVector = npt.NDArray[np.float64]
 
+VIEW_SHRINKAGE = 0.1
+"""Exponent of popularity in the likeness of what is viewed: near 0 is "of those who viewed the one", 1/2 the cosine."""
 FAMILIAR_MEMBERS = 20.0
 """Members who touched an item from whom its behaviour counts half of what it can."""
 NAMED, SAME_PRODUCT = 5.0, 2.0
@@ -107,7 +109,9 @@ def _with_views(
     nothing = np.zeros_like(pairs.purchased)
     viewed = matrix_of(replace(pairs, purchased=nothing), n_items)
     kept = int(np.diff(bought_near.indptr).max(initial=1))
-    near = nearest_items(viewed, neighbors=max(kept, 1), shrinkage=0.5, history_items=history_items, threads=threads)
+    near = nearest_items(
+        viewed, neighbors=max(kept, 1), shrinkage=VIEW_SHRINKAGE, history_items=history_items, threads=threads
+    )
     return (_relative(bought_near) + _relative(near)).tocsr()
 
 
