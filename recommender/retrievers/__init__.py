@@ -18,6 +18,7 @@ from recommender.retrievers.popularity import (
     TrendingRetriever,
 )
 from recommender.retrievers.repeat import RepeatRetriever
+from recommender.retrievers.sections import SectionRetriever
 from recommender.retrievers.similar import SimilarRetriever
 from recommender.retrievers.substitutes import SubstituteRetriever
 from recommender.retrievers.together import TogetherRetriever
@@ -32,6 +33,7 @@ _ALL: tuple[type[Retriever], ...] = (
     TogetherRetriever,
     ConvertedRetriever,
     PeerRetriever,
+    SectionRetriever,
     PopularityRetriever,
     StorePopularityRetriever,
     TrendingRetriever,

@@ -31,6 +31,7 @@ from training.fit.neighbors import fit_item_neighbors, fit_peers
 from training.fit.occasion import fit_occasion
 from training.fit.popularity import fit_popularity, fit_trending
 from training.fit.repeat import fit_repeat
+from training.fit.sections import fit_sections
 from training.fit.similar import fit_likeness
 from training.fit.store_popularity import fit_store_popularity
 from training.fit.together import fit_together
@@ -205,6 +206,16 @@ def _popularity(given: Material, name: str) -> Retriever:
     return fit_popularity(data, option.half_life_days)
 
 
+def _sections(given: Material) -> Retriever | None:
+    return fit_sections(
+        given.data,
+        given.taste,
+        given.browse_weight,
+        half_life_days=given.settings.popularity.half_life_days,
+        history_sections=given.settings.neighbors.history_items,
+    )
+
+
 def _arrivals(given: Material) -> Retriever:
     option = given.settings.popularity
     return fit_arrivals(
@@ -224,6 +235,7 @@ FITS: Mapping[str, Callable[[Material], Retriever | None]] = {
     "together": _together,
     "converted": _converted,
     "peers": _peers,
+    "sections": _sections,
     "popularity": partial(_popularity, name="popularity"),
     "store_popularity": partial(_popularity, name="store_popularity"),
     "trending": partial(_popularity, name="trending"),
