@@ -42,14 +42,19 @@ def _one_customer(member_id: str | None, identity: Identity | None) -> None:
         raise wrong("customer", "The customer is named twice.", "`member_id`, or `identity`, or neither")
 
 
-class RecommendationQuery(Body):
-    """What a slate is asked for, as query parameters."""
+class SlateQuery(Body):
+    """What any slate is asked for, as query parameters."""
 
-    scenario: ScenarioField = Scenario.HOME
     store_id: StoreField = None
     channel: Channel | None = None
     count: Count = 10
     exclude: Excluded = Field(default_factory=list)
+
+
+class RecommendationQuery(SlateQuery):
+    """What a slate is asked for, as query parameters."""
+
+    scenario: ScenarioField = Scenario.HOME
 
 
 class RecommendationRequest(RecommendationQuery):

@@ -8,13 +8,14 @@ from api.customers import subject_of
 from api.openapi import Operation, Reply
 from api.problems import INVALID_REQUEST, FieldError, ProblemError
 from api.request_context import ContextBody
-from api.schemas import RecommendationAnswer, RecommendationQuery, RecommendationRequest
+from api.schemas import RecommendationAnswer, RecommendationQuery, RecommendationRequest, SlateQuery
 from api.services import Call, Services
 from api.slates import serve_slate
 from recommender.context import CONTEXT_FIELDS
 from recommender.errors import InputError
 from recommender.events import member_subject
 from recommender.lookup import SlateRequest
+from recommender.query import Scenario
 
 
 def post_recommendations(services: Services, call: Call, body: RecommendationRequest) -> Reply:
@@ -24,28 +25,33 @@ def post_recommendations(services: Services, call: Call, body: RecommendationReq
     except InputError as error:
         wrong = FieldError("identity.value", error.message, None, error.accepted)
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,)) from None
-    return _serve(services, call, body, subject, body.context)
+    return _serve(services, call, body.scenario, body, subject, body.context)
 
 
 def get_recommendations(services: Services, call: Call, member_id: str, query: RecommendationQuery) -> Reply:
     """Answer with a slate for one member."""
-    return _serve(services, call, query, member_subject(member_id), NOTHING_SAID)
+    return _serve(services, call, query.scenario, query, member_subject(member_id), NOTHING_SAID)
+
+
+def get_similar_items(services: Services, call: Call, item_id: str, query: SlateQuery) -> Reply:
+    """Answer with items like one."""
+    return _serve(services, call, Scenario.SIMILAR, query, None, ContextBody(item_id=item_id))
 
 
 def _serve(
-    services: Services, call: Call, asked: RecommendationQuery, subject: str | None, context: ContextBody
+    services: Services, call: Call, scenario: Scenario, asked: SlateQuery, subject: str | None, context: ContextBody
 ) -> Reply:
     if asked.channel is not None and asked.channel not in services.channels:
         known = "one of " + ", ".join(sorted(services.channels))
         wrong = FieldError("channel", "The channel is not known.", asked.channel, known)
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
-    needed = CONTEXT_FIELDS.get(asked.scenario)
+    needed = CONTEXT_FIELDS.get(scenario)
     if needed is not None and needed not in context.model_fields_set:
         accepted = f"`context.{needed}` in the body of POST /v1/recommendations"
-        wrong = FieldError(f"context.{needed}", f"The scenario {asked.scenario} is about it.", None, accepted)
+        wrong = FieldError(f"context.{needed}", f"The scenario {scenario} is about it.", None, accepted)
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
     request = SlateRequest(
-        scenario=asked.scenario,
+        scenario=scenario,
         count=asked.count,
         subject=subject,
         store_id=asked.store_id,
@@ -99,6 +105,20 @@ OPERATIONS = (
         answers={200: RecommendationAnswer},
         scope=Scope.RECOMMEND,
         query=RecommendationQuery,
+        problems=(problems.NO_BUNDLE,),
+        localized=True,
+    ),
+    Operation(
+        id="get_similar_items",
+        method="GET",
+        path="/v1/items/{item_id}/similar",
+        tag="recommendations",
+        summary="Which items to show beside an item, to anyone.",
+        description="The same as the POST with the scenario `similar`, for a customer nobody knows.\n" + _SLATE,
+        view=get_similar_items,
+        answers={200: RecommendationAnswer},
+        scope=Scope.RECOMMEND,
+        query=SlateQuery,
         problems=(problems.NO_BUNDLE,),
         localized=True,
     ),

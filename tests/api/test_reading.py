@@ -47,7 +47,7 @@ def test_each_wrong_field_is_named_with_value_and_what_is_accepted() -> None:
         "scenario": ("x", SCENARIOS),
         "limit": (
             5,
-            "one of scenario, store_id, channel, count, exclude, member_id, identity, context",
+            "one of store_id, channel, count, exclude, scenario, member_id, identity, context",
         ),
         "store_id": (7, "text"),
         "exclude[1]": ("", "text of 1 to 128 bytes of UTF-8 without NUL"),

@@ -105,6 +105,16 @@ def test_slates_about_items_do_not_show_them(
     assert len(items(answer)) == 28
 
 
+def test_items_like_one_can_be_asked_for_by_its_address(shared_client: CheckedClient) -> None:
+    got = shared_client.get("/v1/items/i03/similar?count=5&store_id=s1&exclude=i04")
+    assert got.status_code == 200
+    posted = ask(shared_client, scenario="similar", context={"item_id": "i03"}, count=5, store_id="s1", exclude=["i04"])
+    assert items(got) == items(posted)
+    assert not {"i03", "i04"} & set(items(got))
+    assert "unknown_item" in shared_client.get("/v1/items/nothing/similar").json["flags"]
+    assert shared_client.get("/v1/items/i03/similar?scenario=home").status_code == 400
+
+
 @pytest.mark.parametrize("scenario", list(CONTEXT_FIELDS))
 def test_scenarios_about_items_need_their_context(shared_client: CheckedClient, scenario: Scenario) -> None:
     field = CONTEXT_FIELDS[scenario]
