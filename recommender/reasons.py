@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-import numpy as np
-
 from recommender.candidates import Slate
 from recommender.history import MINUTES_PER_DAY
 from recommender.interactions import Pairs
+from recommender.partners import partners_of
 from recommender.pipeline import Recommender
 from recommender.query import Query
-from recommender.retrievers.neighbors import ItemNeighborRetriever, entries_of
+from recommender.retrievers.frequency import FrequencyRetriever
 from recommender.retrievers.repeat import RepeatRetriever
-from recommender.retrievers.similar import SimilarRetriever
-from recommender.retrievers.substitutes import SubstituteRetriever
 
 Evidence = str | int | float
 
@@ -39,11 +36,21 @@ class ReasonCode(StrEnum):
     NEW = "new"
     SIMILAR_TO = "similar_to"
     INSTEAD_OF = "instead_of"
+    BOUGHT_WITH = "bought_with"
+    FITS_LAST_ORDER = "fits_last_order"
+    BOUGHT_AFTER_VIEWING = "bought_after_viewing"
+    POPULAR_AMONG_LIKE = "popular_among_like"
+    OF_THE_SEASON = "of_the_season"
 
 
 _OF_SOURCE = {
     "browsed": ReasonCode.VIEWED,
     "item_neighbors": ReasonCode.GOES_WITH,
+    "linear": ReasonCode.GOES_WITH,
+    "together": ReasonCode.BOUGHT_WITH,
+    "converted": ReasonCode.BOUGHT_AFTER_VIEWING,
+    "sections": ReasonCode.POPULAR_AMONG_LIKE,
+    "occasion": ReasonCode.OF_THE_SEASON,
     "factors": ReasonCode.SIMILAR_MEMBERS,
     "peers": ReasonCode.SIMILAR_MEMBERS,
     "store_popularity": ReasonCode.POPULAR_IN_STORE,
@@ -53,6 +60,17 @@ _OF_SOURCE = {
     "similar": ReasonCode.SIMILAR_TO,
     "substitutes": ReasonCode.INSTEAD_OF,
 }
+_NAMING = frozenset(
+    {
+        ReasonCode.GOES_WITH,
+        ReasonCode.SIMILAR_TO,
+        ReasonCode.INSTEAD_OF,
+        ReasonCode.BOUGHT_WITH,
+        ReasonCode.BOUGHT_AFTER_VIEWING,
+        ReasonCode.POPULAR_AMONG_LIKE,
+    }
+)
+"""Reasons that name another item."""
 
 _TEXTS: dict[str, dict[ReasonCode, str]] = {
     "en": {
@@ -67,6 +85,11 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.NEW: "New in the range",
         ReasonCode.SIMILAR_TO: "Similar to {item}",
         ReasonCode.INSTEAD_OF: "Can stand in for {item}",
+        ReasonCode.BOUGHT_WITH: "Often bought together with {item}",
+        ReasonCode.FITS_LAST_ORDER: "Goes with {item} from your last order of {last_on}",
+        ReasonCode.BOUGHT_AFTER_VIEWING: "Bought by members who looked at {item}",
+        ReasonCode.POPULAR_AMONG_LIKE: "Sells well among products like {item}",
+        ReasonCode.OF_THE_SEASON: "Sells better than usual at this time",
     },
     "zh": {
         ReasonCode.BOUGHT_REGULARLY: "买过{times}次，约每{every_days}天一次，上次是{last_on}",
@@ -80,6 +103,11 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.NEW: "新品上架",
         ReasonCode.SIMILAR_TO: "与{item}相似",
         ReasonCode.INSTEAD_OF: "可替代{item}",
+        ReasonCode.BOUGHT_WITH: "常与{item}一起购买",
+        ReasonCode.FITS_LAST_ORDER: "与您{last_on}所购的{item}搭配",
+        ReasonCode.BOUGHT_AFTER_VIEWING: "看过{item}的会员也买了它",
+        ReasonCode.POPULAR_AMONG_LIKE: "与{item}同类的热卖商品",
+        ReasonCode.OF_THE_SEASON: "每逢此时更好卖",
     },
 }
 LANGUAGES = tuple(_TEXTS)
@@ -117,32 +145,36 @@ def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[R
     """
     pairs = _own_pairs(query, recommender)
     place = {int(row): at for at, row in enumerate(pairs.item_row)} if pairs is not None else {}
-    partners = _partners(slate, query, recommender) | _context_partners(slate, query, recommender)
-    return [
-        _reasons(int(row), source, place.get(int(row)), pairs, partners, query, recommender)
-        for row, source in zip(slate.row, slate.source, strict=True)
-    ]
+    partners = partners_of(slate, query, recommender)
+    basis = _Basis(query, recommender, pairs, place, partners)
+    return [_reasons(int(row), source, basis) for row, source in zip(slate.row, slate.source, strict=True)]
 
 
-def _reasons(
-    row: int,
-    source: str,
-    at: int | None,
-    pairs: Pairs | None,
-    partners: Mapping[int, int],
-    query: Query,
-    recommender: Recommender,
-) -> list[Reason]:
+@dataclass(frozen=True, slots=True)
+class _Basis:
+    """What the reasons of one slate are found in.
+
+    pairs: of the member's own history, None where none is used; place: of an item's row in them.
+    partners: for items that others led to, the row of the one that speaks most for each.
+    """
+
+    query: Query
+    recommender: Recommender
+    pairs: Pairs | None
+    place: Mapping[int, int]
+    partners: Mapping[int, int]
+
+
+def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
+    """Return what the member's own history says of an item, and what the retriever that ranked it highest does."""
+    query, recommender = basis.query, basis.recommender
     found = []
-    if pairs is not None and at is not None:
-        found += _own(pairs, at, source, recommender.day_offset_minutes)
+    if basis.pairs is not None and row in basis.place:
+        found += _own(basis.pairs, basis.place[row], recommender.day_offset_minutes)
     code = _OF_SOURCE.get(source)
-    if code in (ReasonCode.GOES_WITH, ReasonCode.SIMILAR_TO, ReasonCode.INSTEAD_OF):
-        found.append(
-            Reason(code, {"item_id": recommender.items.id(partners[row])})
-            if row in partners
-            else Reason(ReasonCode.SIMILAR_MEMBERS, {})
-        )
+    if code in _NAMING:
+        partner = basis.partners.get(row)
+        found.append(Reason(ReasonCode.SIMILAR_MEMBERS, {}) if partner is None else _named(code, partner, basis))
     elif code is ReasonCode.POPULAR_IN_STORE and query.store_row is not None:
         found.append(Reason(code, {"store_id": recommender.stores.id(query.store_row)}))
     elif code not in (None, ReasonCode.VIEWED):
@@ -150,7 +182,21 @@ def _reasons(
     return found or [Reason(ReasonCode.POPULAR, {})]
 
 
-def _own(pairs: Pairs, at: int, source: str, day_offset: int) -> list[Reason]:
+def _named(code: ReasonCode, partner: int, basis: _Basis) -> Reason:
+    """Return the reason that names another item, with the day if it was in the member's last order."""
+    item: dict[str, Evidence] = {"item_id": basis.recommender.items.id(partner)}
+    pairs, at = basis.pairs, basis.place.get(partner)
+    asked_by_history = code is ReasonCode.BOUGHT_WITH and not len(basis.query.context)
+    if not asked_by_history or pairs is None or at is None or pairs.bought[at] == 0:
+        return Reason(code, item)
+    offset = basis.recommender.day_offset_minutes
+    last = _day(int(pairs.last[pairs.bought > 0].max()), offset)
+    if _day(int(pairs.last[at]), offset) != last:
+        return Reason(code, item)
+    return Reason(ReasonCode.FITS_LAST_ORDER, item | {"last_on": last.isoformat()})
+
+
+def _own(pairs: Pairs, at: int, day_offset: int) -> list[Reason]:
     """Return what the member's own history says of an item."""
     times, last = int(pairs.bought[at]), int(pairs.last[at])
     last_on = _day(last, day_offset).isoformat()
@@ -165,52 +211,11 @@ def _own(pairs: Pairs, at: int, source: str, day_offset: int) -> list[Reason]:
 
 def _own_pairs(query: Query, recommender: Recommender) -> Pairs | None:
     """Return the member's own pairs, None where no history is used."""
-    repeat = next((part for part in recommender.retrievers if isinstance(part, RepeatRetriever)), None)
+    counting = (part for part in recommender.retrievers if isinstance(part, RepeatRetriever | FrequencyRetriever))
+    repeat = next(counting, None)
     if repeat is None or not query.personal or len(query.history.item_row) == 0:
         return None
     return query.pairs(repeat.weights)
-
-
-def _partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int, int]:
-    """Return for items found by item neighbours the item of the history that speaks most for each."""
-    neighbors = next((part for part in recommender.retrievers if isinstance(part, ItemNeighborRetriever)), None)
-    wanted = [int(row) for row, source in zip(slate.row, slate.source, strict=True) if source == "item_neighbors"]
-    if neighbors is None or not wanted:
-        return {}
-    pairs = query.pairs(neighbors.weights)
-    weight = pairs.purchased + np.float32(neighbors.browse_weight) * pairs.browsed
-    entries, sizes = entries_of(neighbors.similarity, pairs.item_row)
-    column = neighbors.similarity.indices[entries]
-    is_wanted = np.zeros(len(recommender.items), bool)
-    is_wanted[wanted] = True
-    found = np.flatnonzero(is_wanted[column])
-    votes = np.repeat(weight, sizes)[found] * neighbors.similarity.data[entries[found]]
-    speaks = np.repeat(pairs.item_row, sizes)[found]
-    best: dict[int, int] = {}
-    for at in np.argsort(-votes, kind="stable"):
-        if votes[at] > 0:
-            best.setdefault(int(column[found[at]]), int(speaks[at]))
-    return best
-
-
-def _context_partners(slate: Slate, query: Query, recommender: Recommender) -> dict[int, int]:
-    """Return for items found by their likeness to the context the item of it that speaks most for each."""
-    lists = {
-        part.name: part.likeness
-        for part in recommender.retrievers
-        if isinstance(part, SimilarRetriever | SubstituteRetriever)
-    }
-    best: dict[int, tuple[float, int]] = {}
-    for row, source in zip(slate.row.tolist(), slate.source, strict=True):
-        if source not in lists:
-            continue
-        for item, weight in zip(query.context.row.tolist(), query.context.weight.tolist(), strict=True):
-            entries, _ = entries_of(lists[source], np.array([item]))
-            found = entries[lists[source].indices[entries] == row]
-            if len(found):
-                vote = (weight * float(lists[source].data[found[0]]), -item)
-                best[row] = max(best.get(row, vote), vote)
-    return {row: -negative for row, (_, negative) in best.items()}
 
 
 def _day(minute: int, day_offset: int) -> date:

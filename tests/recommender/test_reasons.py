@@ -14,9 +14,13 @@ from recommender.pipeline import Recommender
 from recommender.query import Context, Mask, Query, Scenario
 from recommender.ranking import Blend
 from recommender.reasons import LANGUAGES, Reason, ReasonCode, explain, reason_summary
+from recommender.retrievers.converted import ConvertedRetriever
+from recommender.retrievers.linear import LinearRetriever
+from recommender.retrievers.sections import SectionRetriever
 from recommender.retrievers.similar import SimilarRetriever
 from recommender.retrievers.substitutes import SubstituteRetriever
-from tests.learning import AS_OF, VIEW, ask, mask_of
+from recommender.retrievers.together import TogetherRetriever
+from tests.learning import AS_OF, VIEW, ask, mask_of, plain_weights
 from tests.toy_shop import HOME_WEIGHTS, toy_recommender
 
 TODAY = date(1970, 1, 1) + timedelta(days=AS_OF // MINUTES_PER_DAY)
@@ -91,6 +95,55 @@ def test_what_is_like_the_context_names_the_item_that_speaks_most_for_it() -> No
     visit = replace(ask(scenario=Scenario.SESSION), context=Context.of([2, 1], decay=0.2))
     assert said(visit, shop)[4] == [("similar_to", {"item_id": "i02"})]
     assert said(ask(scenario=Scenario.SUBSTITUTES, context=[2]), shop)[3] == [("instead_of", {"item_id": "i02"})]
+
+
+def led_to(name: str, says: dict[tuple[int, int], float]) -> Recommender:
+    """Return the shop with one more retriever, which alone counts, and in which items speak for others."""
+    matrix = np.zeros((6, 6), np.float32)
+    for place, value in says.items():
+        matrix[place] = value
+    lists, weights = sp.csr_matrix(matrix), plain_weights(purchase_half_life=10, browse_half_life=5)
+    section_row = np.array([[0], [1], [1], [6], [0], [1]], np.int32)
+    made = {
+        "linear": LinearRetriever(weights, 0.5, 100, lists),
+        "together": TogetherRetriever(weights, 100, lists),
+        "converted": ConvertedRetriever(weights, 100, lists),
+        "sections": SectionRetriever(weights, 0.5, 100, section_row, sp.vstack((lists, lists[:1])).tocsr()),
+    }
+    return replace(
+        SHOP,
+        retrievers=(*SHOP.retrievers, made[name]),
+        depth={**SHOP.depth, name: 10},
+        ranker=Blend({scenario: {name: 1.0, "popularity": 0.001} for scenario in Scenario}),
+    )
+
+
+def test_partners_of_the_last_order_are_said_to_be_of_it() -> None:
+    shop = led_to("together", {(1, 4): 0.5, (2, 5): 0.5, (3, 5): 0.25})
+    found = said(ask((1, 3.2), (2, 9), (3, 3.1)), shop)
+    assert found[4] == [("fits_last_order", {"item_id": "i01", "last_on": days_before(4)})]
+    # Item 5 goes with item 2 by 2 ** -0.45 * 0.5 and with item 3 by 2 ** -0.15 * 0.25: the earlier order speaks more.
+    assert found[5] == [("bought_with", {"item_id": "i02"})]
+    basket = ask((1, 3.2), scenario=Scenario.BASKET, context=[1])
+    assert said(basket, shop)[4] == [("bought_with", {"item_id": "i01"})]
+
+
+def test_what_speaks_against_an_item_is_not_named() -> None:
+    shop = led_to("linear", {(1, 4): 0.25, (2, 4): 0.5, (3, 4): -0.75})
+    # Item 1 by 2 ** -0.5 * 0.25, item 2 by 2 ** -2 * 0.5.
+    assert said(ask((1, 10), (2, 40), (3, 90)), shop)[4] == [("goes_with", {"item_id": "i01"})]
+
+
+def test_what_is_bought_after_browsing_names_what_was_browsed() -> None:
+    shop = led_to("converted", {(1, 4): 0.25, (2, 4): 0.5})
+    assert said(ask((1, 2, VIEW), (2, 2)), shop)[4] == [("bought_after_viewing", {"item_id": "i01"})]
+
+
+def test_best_sellers_of_a_section_name_the_members_heaviest_item_of_it() -> None:
+    shop = led_to("sections", {(0, 4): 0.5, (1, 5): 0.5})
+    found = said(ask((1, 10), (2, 2), (0, 30)), shop)
+    assert found[5] == [("popular_among_like", {"item_id": "i02"})]
+    assert found[4] == [("popular_among_like", {"item_id": "i00"})]
 
 
 def test_an_item_can_have_two_reasons_its_own_history_first() -> None:

@@ -1,0 +1,112 @@
+"""Partners: for items that other items led to, the one of the history or of the request that speaks most for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from recommender.candidates import Slate
+from recommender.interactions import Pairs
+from recommender.pipeline import Recommender
+from recommender.query import Query
+from recommender.retrievers.base import Retriever
+from recommender.retrievers.converted import ConvertedRetriever
+from recommender.retrievers.linear import LinearRetriever
+from recommender.retrievers.neighbors import ItemNeighborRetriever, entries_of
+from recommender.retrievers.sections import SectionRetriever
+from recommender.retrievers.similar import SimilarRetriever
+from recommender.retrievers.substitutes import SubstituteRetriever
+from recommender.retrievers.together import TogetherRetriever
+
+RowVector = npt.NDArray[np.int32]
+FloatVector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Speakers:
+    """Items that a retriever asked, and what each says of others.
+
+    row: int32, (n,), distinct.  weight: float32, (n,).  says: float32 CSR, (n_items, n_items).
+    """
+
+    row: RowVector
+    weight: FloatVector
+    says: sp.csr_matrix
+
+
+def partners_of(slate: Slate, query: Query, recommender: Recommender) -> dict[int, int]:
+    """Return for each row of the slate that other items led to, the row of the one that speaks most for it.
+
+    Args:
+        slate: what `recommender` answered to `query`.
+    """
+    found: dict[int, int] = {}
+    for name in sorted(set(slate.source)):
+        part = next((part for part in recommender.retrievers if part.name == name), None)
+        rows = slate.row[[source == name for source in slate.source]]
+        if isinstance(part, SectionRetriever):
+            found |= _of_one_section(part, rows, query)
+        elif part is not None and (speakers := _speakers(part, query)) is not None:
+            found |= _loudest(speakers, rows)
+    return found
+
+
+def _speakers(part: Retriever, query: Query) -> _Speakers | None:
+    """Return whom a retriever asked; None for retrievers that ask no items."""
+    context = query.context
+    if isinstance(part, SimilarRetriever | SubstituteRetriever):
+        return _Speakers(context.row, context.weight, part.likeness)
+    if isinstance(part, TogetherRetriever | ConvertedRetriever):
+        says = part.affinity if isinstance(part, TogetherRetriever) else part.purchases
+        if len(context):
+            return _Speakers(context.row, context.weight, says)
+        pairs = query.pairs(part.weights)
+        weight = pairs.purchased if isinstance(part, TogetherRetriever) else pairs.browsed
+        return _Speakers(pairs.item_row, np.sqrt(weight), says)
+    if isinstance(part, ItemNeighborRetriever | LinearRetriever):
+        pairs = query.pairs(part.weights)
+        weight = _both(pairs, part.browse_weight)
+        if isinstance(part, ItemNeighborRetriever):
+            return _Speakers(pairs.item_row, weight, part.similarity)
+        return _Speakers(pairs.item_row, np.sqrt(weight), part.coefficients)
+    return None
+
+
+def _loudest(speakers: _Speakers, rows: RowVector) -> dict[int, int]:
+    """Return for each row the speaker with the largest vote; rows for which nobody votes are left out."""
+    entries, sizes = entries_of(speakers.says, speakers.row)
+    column = speakers.says.indices[entries]
+    is_wanted = np.zeros(speakers.says.shape[1], bool)
+    is_wanted[rows[rows < len(is_wanted)]] = True
+    at = np.flatnonzero(is_wanted[column])
+    votes = np.repeat(speakers.weight, sizes)[at] * speakers.says.data[entries[at]]
+    return _first(votes, column[at], np.repeat(speakers.row, sizes)[at])
+
+
+def _of_one_section(part: SectionRetriever, rows: RowVector, query: Query) -> dict[int, int]:
+    """Return for each row the item of the history that weighs most among those of a section with it."""
+    pairs = query.pairs(part.weights)
+    weight, none = _both(pairs, part.browse_weight), part.sales.shape[0] - 1
+    found: dict[int, int] = {}
+    for row in rows[rows < len(part.section_row)].tolist():
+        own = part.section_row[row]
+        shared = ((part.section_row[pairs.item_row] == own) & (own != none)).any(axis=1)
+        votes = np.where(shared & (pairs.item_row != row), weight, np.float32(0))
+        found |= _first(votes, np.full(len(votes), row), pairs.item_row)
+    return found
+
+
+def _first(votes: FloatVector, row: npt.NDArray[np.integer], speaker: npt.NDArray[np.integer]) -> dict[int, int]:
+    """Return for each row the speaker of its largest vote above 0, the lower row of equal ones."""
+    best: dict[int, int] = {}
+    for at in np.lexsort((speaker, -votes)):
+        if votes[at] > 0:
+            best.setdefault(int(row[at]), int(speaker[at]))
+    return best
+
+
+def _both(pairs: Pairs, browse_weight: float) -> FloatVector:
+    return np.asarray(pairs.purchased + np.float32(browse_weight) * pairs.browsed, np.float32)
