@@ -6,14 +6,16 @@ Both only reorder what the ranker has ordered, each by one number; 0 leaves the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from recommender.history import MINUTES_PER_DAY, Histories
 from recommender.interactions import PURCHASE_CODE
-from recommender.query import Scenario
+from recommender.query import Query, Scenario
+from recommender.retrievers.base import Json, State, as_number, as_table
 
 BoolVector = npt.NDArray[np.bool_]
 FloatVector = npt.NDArray[np.float32]
@@ -117,6 +119,55 @@ class Calibration:
                 k += 1
         rest = np.sort(np.concatenate((fresh[f:], known[k:])))
         return np.concatenate((np.array(shown, np.int64), rest))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How the slates of a bundle spread: diversity, then calibration."""
+
+    diversity: Diversity
+    calibration: Calibration
+
+    def order(self, query: Query, row: RowVector) -> IntVector:
+        """Return the order in which a query's candidates are shown.
+
+        Args:
+            query: for whom and where.
+            row: int32, (n,), the candidates, best first.
+        Returns: int64, (n,), positions.
+        """
+        order = self.diversity.order(query.scenario, row)
+        calibration, history = self.calibration, query.history
+        if calibration.strength <= 0 or query.scenario is not Scenario.HOME or not query.personal:
+            return order
+        bought = history.item_row[history.kind == PURCHASE_CODE]
+        if not len(bought):
+            return order
+        novel = ~np.isin(row[order], bought)
+        return order[calibration.order(novel, calibration.share(history, query.as_of), query.count)]
+
+    def state(self) -> State:
+        """Return what from_state() needs to make the same spread."""
+        strength: dict[str, Json] = {str(name): value for name, value in self.diversity.strength.items()}
+        part = self.calibration
+        calibration: dict[str, Json] = {entry.name: getattr(part, entry.name) for entry in fields(part)}
+        return State({"kinds": self.diversity.kinds}, {"diversity": strength, "calibration": calibration})
+
+    @classmethod
+    def from_state(cls, state: State) -> Self:
+        """Make the spread from its state."""
+        strength = as_table(state.settings["diversity"])
+        return cls(
+            Diversity(
+                {Scenario(name): as_number(value) for name, value in strength.items()},
+                state.arrays["kinds"].astype(np.int32, copy=False),
+            ),
+            Calibration(**{name: as_number(value) for name, value in as_table(state.settings["calibration"]).items()}),
+        )
+
+
+NO_SPREAD = Spread(Diversity({}, np.zeros((2, 0), np.int32)), Calibration(0.0, 0.5, 1.0, 28.0))
+"""Leaves every order as the ranker makes it."""
 
 
 def earlier_alike(kind: RowVector) -> IntVector:

@@ -1,6 +1,6 @@
 """Recommender: the only place that states the order of the steps from a query to a slate.
 
-    retrieve -> unite -> rank -> rules -> fill
+    retrieve -> unite -> rank -> rules -> spread -> fill
 
 Serving is a batch of one; evaluation and batch runs pass many queries. The slate of a query does not depend on
 the batch it came in.
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.candidates import Candidates, Pool, Slate, unite
+from recommender.diversity import NO_SPREAD, Spread, falling
 from recommender.errors import BundleError
 from recommender.ids import IdIndex
 from recommender.interactions import PURCHASE_CODE
@@ -48,6 +49,7 @@ class Recommender:
     retrievers: at least popularity, which lists every item and so can always fill a slate.
     depth: candidates asked of each retriever by name.
     day_offset_minutes: what to add to a minute to make the retailer's days begin at multiples of a day.
+    spread: how slates spread over categories, and over what was bought before and what was not.
     """
 
     items: IdIndex
@@ -57,6 +59,7 @@ class Recommender:
     ranker: Ranker
     depth: Mapping[str, int]
     day_offset_minutes: int
+    spread: Spread = NO_SPREAD
 
     @property
     def popularity(self) -> PopularityRetriever:
@@ -128,9 +131,10 @@ class Recommender:
         if allowed is not None:
             kept = allowed[row]
             row, score, source = row[kept], score[kept], source[kept]
-        best = np.lexsort((row, -score))[: query.count]
+        best = np.lexsort((row, -score))
+        best = best[self.spread.order(query, row[best])[: query.count]]
         names = tuple(found.pool.retrievers[column] for column in source[best])
-        return Slate(row[best], score[best], names, _strategy(query), dropped)
+        return Slate(row[best], falling(score[best]), names, _strategy(query), dropped)
 
     def _search_deeper(self, query: Query, subject: BoolVector | None, slate: Slate) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
@@ -180,18 +184,27 @@ class Recommender:
             state = part.state()
             arrays |= {f"{part.name}.{name}": array for name, array in state.arrays.items()}
             retrievers.append({"name": part.name, "settings": dict(state.settings)})
+        ranked, described, _ = self.ranker.parts()
         description: dict[str, Json] = {
             "channels": list(self.channels),
             "day_offset_minutes": self.day_offset_minutes,
             "depth": dict(self.depth),
             "retrievers": retrievers,
-            "ranker": self.ranker.describe(),
+            "ranker": described,
         }
-        return arrays, description
+        spread = self.spread.state()
+        description["spread"] = dict(spread.settings)
+        return arrays | ranked | {f"spread.{name}": array for name, array in spread.arrays.items()}, description
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts by file name that from_parts() needs beside parts(): the ranker's trees."""
+        return self.ranker.parts()[2]
 
     @classmethod
-    def from_parts(cls, arrays: Mapping[str, Array], description: Mapping[str, Json]) -> Recommender:
-        """Make a recommender from the arrays and the description of a bundle.
+    def from_parts(
+        cls, arrays: Mapping[str, Array], description: Mapping[str, Json], texts: Mapping[str, str] | None = None
+    ) -> Recommender:
+        """Make a recommender from the arrays, the description and the texts of a bundle.
 
         Raises: BundleError if the description is not one that parts() wrote.
         """
@@ -201,12 +214,20 @@ class Recommender:
                 stores=IdIndex(arrays["stores.keys"].view(np.ndarray)),
                 channels=as_texts(description["channels"]),
                 retrievers=tuple(_load(as_table(part), arrays) for part in as_list(description["retrievers"])),
-                ranker=ranker_from(as_table(description["ranker"])),
+                ranker=ranker_from(as_table(description["ranker"]), arrays, texts or {}),
                 depth={name: int(as_number(count)) for name, count in as_table(description["depth"]).items()},
                 day_offset_minutes=int(as_number(description["day_offset_minutes"])),
+                spread=_spread_from(arrays, description),
             )
         except KeyError as error:
             raise BundleError("The bundle lacks a part that the recommender needs.", value=error.args[0]) from error
+
+
+def _spread_from(arrays: Mapping[str, Array], description: Mapping[str, Json]) -> Spread:
+    """Make the spread of a bundle; bundles from before there was one leave the ranker's order."""
+    if "spread" not in description:
+        return NO_SPREAD
+    return Spread.from_state(State({"kinds": arrays["spread.kinds"]}, as_table(description["spread"])))
 
 
 def _strategy(query: Query) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.diversity import HEAD, Calibration, Diversity, earlier_alike, falling
+from recommender.diversity import HEAD, NO_SPREAD, Calibration, Diversity, Spread, earlier_alike, falling
 from recommender.query import Scenario
-from tests.learning import AS_OF, CHEAP, VIEW, history
+from tests.learning import AS_OF, CHEAP, VIEW, ask, history
 
 KINDS = np.array([[1, 1, 1, 2, 3, 0, 0], [1, 1, 1, 1, 2, 0, 0]], np.int32)
 """Three items of one category, another of its section, one elsewhere, two of which nothing is known."""
@@ -109,6 +111,31 @@ def test_every_head_holds_its_shares(novel: list[bool], share: float, count: int
         assert fresh >= min(int(strength * share * size), sum(novel)) or size - fresh >= int(
             strength * (1 - share) * size
         )
+
+
+SPREAD = Spread(Diversity({HOME: 0.5}, KINDS), calibration())
+ROWS = np.array([0, 1, 2, 3, 4, 5], np.int32)
+
+
+def test_home_is_spread_over_categories_and_then_calibrated() -> None:
+    # Lately only 5, which had been bought before; everybody's share is 1 and is worth two items: 2 / 3 are novel.
+    past = ask((0, 60), (5, 60), (5, 3))
+    spread = Spread(NO_SPREAD.diversity, calibration(novel_share=1.0))
+    rows = np.array([0, 5, 1, 2, 3, 4], np.int32)
+    assert rows[spread.order(past, rows)].tolist() == [0, 1, 2, 5, 3, 4]
+    plain = SPREAD.diversity.order(HOME, ROWS).tolist()
+    assert plain == [0, 4, 5, 1, 3, 2]
+    assert SPREAD.order(replace(past, scenario=Scenario.DISCOVER), ROWS).tolist() == [0, 1, 2, 3, 4, 5]
+    for query in (ask(), replace(past, personal=False), ask((0, 60, VIEW))):
+        assert SPREAD.order(query, ROWS).tolist() == plain
+    assert NO_SPREAD.order(past, ROWS).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_spread_survives_its_state() -> None:
+    again = Spread.from_state(SPREAD.state())
+    assert again.diversity.strength == SPREAD.diversity.strength
+    assert again.diversity.kinds.tolist() == KINDS.tolist()
+    assert again.calibration == SPREAD.calibration
 
 
 def test_scores_never_rise() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.candidates import Slate
+from recommender.diversity import NO_SPREAD, Diversity, Spread
 from recommender.errors import BundleError
 from recommender.events import EventKind
 from recommender.pipeline import Recommender
@@ -172,6 +173,18 @@ def test_what_a_request_is_about_names_the_strategy_and_is_not_shown() -> None:
     shop = toy_recommender(popular=list(range(30, 0, -1)), depth=2)
     slate = slate_of(ask(scenario=Scenario.BASKET, context=[3, 4], count=30), shop)
     assert (sorted(slate.row.tolist()), slate.strategy) == ([0, 1, 2, *range(5, 30)], "context+filled")
+
+
+def test_slates_are_spread_and_their_scores_never_rise() -> None:
+    kinds = np.array([[1, 1, 2, 2, 3, 3], [0, 0, 0, 0, 0, 0]], np.int32)
+    spread = Spread(Diversity({Scenario.HOME: 0.9}, kinds), NO_SPREAD.calibration)
+    slate = slate_of(ask(count=4), replace(SHOP, spread=spread))
+    # One of each category, then the rest: by popularity 0, 2, 4 and then 1.
+    assert slate.row.tolist() == [0, 2, 4, 1]
+    assert slate.score.tolist() == pytest.approx([0.125, 0.03125, 0.015625, 0.015625])
+    masks = (allow("out_of_stock", 6, 1, 3, 4, 5),)
+    assert rows_of(ask(count=3, masks=masks), replace(SHOP, spread=spread)) == [1, 3, 4]
+    assert rows_of(ask(count=4, scenario=Scenario.DISCOVER), replace(SHOP, spread=spread)) == [0, 1, 2, 3]
 
 
 def test_ties_go_to_the_lower_id() -> None:
