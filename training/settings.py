@@ -204,6 +204,32 @@ class RetrieverSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SlateSettings:
+    """How slates spread."""
+
+    diversity: float = field(
+        default=-1.0,
+        metadata=setting(
+            "How much less an item of `home` is worth for each better one of its category; 0: off; "
+            "-1: as much as loses no NDCG on the validation window.",
+            unit="share",
+            minimum=-1,
+            maximum=0.99,
+        ),
+    )
+    calibration: float = field(
+        default=-1.0,
+        metadata=setting(
+            "Part of a member's own shares of novel and repeat items that `home` must hold; 0: off; "
+            "-1: as much as loses no NDCG on the validation window.",
+            unit="share",
+            minimum=-1,
+            maximum=1,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class SplitSettings:
     """How evaluation windows are cut."""
 
@@ -270,6 +296,7 @@ class TrainingSettings:
     converted: ConvertedSettings = field(default_factory=ConvertedSettings)
     retrievers: RetrieverSettings = field(default_factory=RetrieverSettings)
     similar: SimilarSettings = field(default_factory=SimilarSettings)
+    slate: SlateSettings = field(default_factory=SlateSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
