@@ -89,6 +89,11 @@ class Recommender:
         everyone = frozenset(part.name for part in self.retrievers)
         return self._find(queries, subjects, [everyone] * len(queries))
 
+    def look(self, query: Query) -> tuple[BoolVector | None, Found]:
+        """Return the items that a query's scenario is about, and the candidates from which recommend() begins."""
+        subject = self._subject(query)
+        return subject, self._find([query], [subject], [self._heeded(query.scenario)])
+
     def _find(
         self,
         queries: Sequence[Query],
