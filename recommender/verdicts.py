@@ -1,0 +1,90 @@
+"""Verdicts: what became of an item, in one sentence, in Chinese or English."""
+
+from __future__ import annotations
+
+from recommender.explanation import Explanation, Outcome
+from recommender.query import Scenario
+
+_OUTCOMES: dict[str, dict[Outcome, str]] = {
+    "en": {
+        Outcome.SHOWN: "Shown at position {position}; by score it is number {rank} of {candidates} candidates.",
+        Outcome.BELOW_THE_CUT: "Not shown: number {rank} of {candidates} candidates by score; the slate holds {count}.",
+        Outcome.DROPPED: "Not shown: {rule}.",
+        Outcome.NOT_OF_SCENARIO: "Not shown: {about}.",
+        Outcome.NOT_FOUND: "Not shown: none of the retrievers that count here has it among its candidates.",
+        Outcome.NEWER_THAN_MODELS: "Not shown: the models are older than the item; it can only fill up a slate.",
+        Outcome.UNKNOWN_ITEM: "Not shown: the catalogue has no such item.",
+    },
+    "zh": {
+        Outcome.SHOWN: "展示在第{position}位；按得分在{candidates}个候选商品中排第{rank}。",
+        Outcome.BELOW_THE_CUT: "未展示：按得分在{candidates}个候选商品中排第{rank}，而列表只有{count}个位置。",
+        Outcome.DROPPED: "未展示：{rule}。",
+        Outcome.NOT_OF_SCENARIO: "未展示：{about}。",
+        Outcome.NOT_FOUND: "未展示：此场景所用的召回方法都没有选中它。",
+        Outcome.NEWER_THAN_MODELS: "未展示：商品比模型新，只能用来补足列表。",
+        Outcome.UNKNOWN_ITEM: "未展示：商品目录中没有此商品。",
+    },
+}
+_FILLED = {"en": "Shown at position {position}, to fill up the slate.", "zh": "展示在第{position}位，用于补足列表。"}
+_MOVED = {
+    "en": " Its score alone would put it at {without_moves}: variety in the slate moved it.",
+    "zh": "仅按得分应排第{without_moves}位，为使列表多样而调整。",
+}
+_RULES: dict[str, dict[str, str]] = {
+    "en": {
+        "not_sellable": "it cannot be sold to this customer now",
+        "excluded": "the request excludes it",
+        "in_context": "the request is about it",
+        "delicate": "delicate goods are not shown beside others",
+        "not_listed": "the store does not carry it",
+        "out_of_stock": "it is out of stock",
+    },
+    "zh": {
+        "not_sellable": "目前不能向该顾客出售",
+        "excluded": "请求排除了它",
+        "in_context": "请求本身就是关于它的",
+        "delicate": "敏感商品不与其他商品并列展示",
+        "not_listed": "该门店不经营此商品",
+        "out_of_stock": "已缺货",
+    },
+}
+_RULE = {"en": "the rule {rule} removed it", "zh": "被规则{rule}移除"}
+_ABOUT: dict[str, dict[Scenario, str]] = {
+    "en": {
+        Scenario.BUY_AGAIN: "this placement shows only what was bought before, and it was not",
+        Scenario.DISCOVER: "this placement shows only what was not bought before, and it was",
+        Scenario.NEW: "this placement shows only what is new, and it is not",
+    },
+    "zh": {
+        Scenario.BUY_AGAIN: "此场景只展示买过的商品，而该商品没有买过",
+        Scenario.DISCOVER: "此场景只展示没有买过的商品，而该商品已买过",
+        Scenario.NEW: "此场景只展示新品，而该商品不是新品",
+    },
+}
+_KNOWN = {"en": "the request is about it", "zh": "请求本身就是关于它的"}
+
+
+def verdict(found: Explanation, scenario: Scenario, count: int, language: str) -> str:
+    """Say what became of an item.
+
+    Args:
+        found: the explanation.
+        scenario, count: the placement, and how many items were asked for.
+        language: "en" or "zh"; anything else is English.
+    """
+    spoken = language if language in _OUTCOMES else "en"
+    filled = found.outcome is Outcome.SHOWN and found.rank is None
+    text = _FILLED[spoken] if filled else _OUTCOMES[spoken][found.outcome]
+    said = text.format(
+        position=found.position,
+        rank=found.rank,
+        candidates=found.candidates,
+        count=count,
+        rule=_rule(found.rule, spoken),
+        about=_ABOUT[spoken].get(scenario, _KNOWN[spoken]),
+    )
+    return said + (_MOVED[spoken].format(without_moves=found.without_moves) if found.moved else "")
+
+
+def _rule(rule: str | None, language: str) -> str:
+    return _RULES[language].get(rule or "") or _RULE[language].format(rule=rule)

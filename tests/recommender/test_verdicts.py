@@ -1,0 +1,65 @@
+"""Verdicts: one sentence for every outcome, rule and placement, in both languages."""
+
+from __future__ import annotations
+
+import pytest
+
+from recommender.explanation import Explanation, Outcome
+from recommender.query import Scenario
+from recommender.verdicts import verdict
+
+
+def found(outcome: Outcome, **changes: object) -> Explanation:
+    plain: dict[str, object] = {
+        "outcome": outcome,
+        "rule": None,
+        "rules": (),
+        "position": None,
+        "without_moves": None,
+        "rank": 7,
+        "candidates": 300,
+        "score": 0.5,
+        "source": "repeat",
+        "sightings": (),
+        "contributions": {},
+        "reasons": (),
+    }
+    return Explanation(**(plain | changes))  # type: ignore[arg-type]
+
+
+def test_shown() -> None:
+    shown = found(Outcome.SHOWN, position=3, without_moves=3)
+    assert verdict(shown, Scenario.HOME, 10, "en") == (
+        "Shown at position 3; by score it is number 7 of 300 candidates."
+    )
+    assert verdict(shown, Scenario.HOME, 10, "zh") == "展示在第3位；按得分在300个候选商品中排第7。"
+    moved = found(Outcome.SHOWN, position=3, without_moves=5)
+    assert verdict(moved, Scenario.HOME, 10, "en").endswith(
+        "Its score alone would put it at 5: variety in the slate moved it."
+    )
+    assert verdict(found(Outcome.SHOWN, position=9, rank=None), Scenario.HOME, 10, "fr") == (
+        "Shown at position 9, to fill up the slate."
+    )
+
+
+def test_dropped_by_rules_old_and_new() -> None:
+    dropped = found(Outcome.DROPPED, rule="out_of_stock")
+    assert verdict(dropped, Scenario.HOME, 10, "en") == "Not shown: it is out of stock."
+    assert verdict(dropped, Scenario.HOME, 10, "zh") == "未展示：已缺货。"
+    unheard = found(Outcome.DROPPED, rule="recalled")
+    assert verdict(unheard, Scenario.HOME, 10, "en") == "Not shown: the rule recalled removed it."
+
+
+def test_placements_about_other_items() -> None:
+    other = found(Outcome.NOT_OF_SCENARIO)
+    assert "not bought before" in verdict(other, Scenario.DISCOVER, 10, "en")
+    assert verdict(other, Scenario.SIMILAR, 10, "zh") == "未展示：请求本身就是关于它的。"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_every_outcome_can_be_said(outcome: Outcome, language: str) -> None:
+    text = verdict(found(outcome, rule="not_listed", position=1, without_moves=1), Scenario.HOME, 10, language)
+    assert text
+    assert "{" not in text
+    assert "None" not in text
