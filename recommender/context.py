@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ SESSION_DECAY = 0.8
 """What an item of a visit weighs beside the one that followed it."""
 SESSION_ITEMS = 20
 """Items of a visit that it is about, the latest."""
+STAND_INS, STAND_IN_DECAY = 30, 0.9
+"""Items that stand for one which the bundle does not know, and what each weighs beside the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class RequestContext:
         rows, known = items.rows(item_ids)
         decay = SESSION_DECAY if scenario is Scenario.SESSION else 1.0
         return Context.of(rows, decay), [] if known.all() else ["unknown_item"]
+
+
+def standing_for(stand_ins: Sequence[str], items: IdIndex) -> Context:
+    """Return a context of items that stand for one which a bundle does not know; empty if it knows none of them."""
+    rows, _ = items.rows(stand_ins)
+    return replace(Context.of(rows, STAND_IN_DECAY), stand_in=True)
 
 
 def with_visit(

@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from recommender.bundle import Bundle
 from recommender.catalog import RESTRICTED_CODES
-from recommender.context import NO_REQUEST_CONTEXT, RequestContext, with_visit
+from recommender.context import NO_REQUEST_CONTEXT, STAND_INS, RequestContext, standing_for, with_visit
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
 from recommender.ids import IdIndex
 from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Scenario
 from recommender.recent import Recent, read_recent, take_back
+from recommender.storage.catalog import read_stand_ins
 from recommender.storage.database import Database
 from recommender.storage.events import NO_EVENTS
 from recommender.storage.live import LiveView
@@ -114,7 +115,7 @@ class QuerySource:
         member = state.member
         personal = member is None or member.personalised
         history, as_of = past or self._present(state, now)
-        context, told = self._context(request, personal)
+        context, told = self._context(request, personal, live)
         store_id, flags = self._store(request, state, live)
         flags += self._flags(request, state, history, personal) + told
         channel = self._channels.get(request.channel or "", 0)
@@ -150,13 +151,20 @@ class QuerySource:
             minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
         return _together(parts, recent, self._day_offset), minute + 1
 
-    def _context(self, request: SlateRequest, personal: bool) -> tuple[Context, list[str]]:
+    def _context(self, request: SlateRequest, personal: bool, live: LiveView) -> tuple[Context, list[str]]:
         """Return the items that the request is about, and flags of what cannot be used of them."""
         if request.scenario not in CONTEXT_SCENARIOS:
             return NO_CONTEXT, []
         if request.scenario is Scenario.SESSION and not personal:
             return NO_CONTEXT, []
-        return request.context.known(request.scenario, self._items)
+        context, flags = request.context.known(request.scenario, self._items)
+        item_id = request.context.item_id
+        about_one = request.scenario in (Scenario.SIMILAR, Scenario.SUBSTITUTES) and item_id is not None
+        if len(context) or not about_one or live.catalog.row(item_id or "") is None:
+            return context, flags
+        with self._database.read() as connection:
+            stand_ins = read_stand_ins(connection, item_id or "", STAND_INS)
+        return standing_for(stand_ins, self._items), ["new_item"]
 
     def _subject_rows(self, subjects: Sequence[str]) -> list[int]:
         return [row for row in map(self._subjects.row, subjects) if row is not None]

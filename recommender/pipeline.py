@@ -172,7 +172,7 @@ class Recommender:
         n_all = len(self.items) if allowed is None else len(allowed)
         free = np.ones(n_all, bool) if allowed is None else allowed.copy()
         free[taken] = False
-        free[query.context.row] = False
+        free[query.context.hidden] = False
         if query.scenario is Scenario.DISCOVER and query.personal:
             free[query.history.item_row[query.history.kind == PURCHASE_CODE]] = False
         order = self.popularity.order()

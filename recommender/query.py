@@ -43,10 +43,12 @@ class Context:
     """The items a request is about: the item of `similar` and `substitutes`, a basket, a session's items.
 
     row: int32, (n,), distinct, the most telling first.  weight: float32, (n,), > 0.
+    stand_in: the items only stand for one that the bundle does not know, so that they may be shown themselves.
     """
 
     row: RowVector
     weight: FloatVector
+    stand_in: bool = False
 
     @classmethod
     def of(cls, rows: Sequence[int] | RowVector, decay: float = 1.0) -> Context:
@@ -56,6 +58,11 @@ class Context:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def hidden(self) -> RowVector:
+        """Rows that no slate about this context holds, int32."""
+        return self.row[:0] if self.stand_in else self.row
 
 
 NO_CONTEXT = Context.of(())

@@ -19,9 +19,9 @@ def scenario_mask(query: Query, n_items: int) -> BoolVector | None:
     is about are known to the customer: no slate holds them.
     """
     allowed = _by_purchases(query, n_items)
-    if len(query.context):
+    if len(query.context.hidden):
         allowed = np.ones(n_items, bool) if allowed is None else allowed
-        allowed[query.context.row] = False
+        allowed[query.context.hidden] = False
     return allowed
 
 

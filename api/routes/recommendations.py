@@ -20,27 +20,34 @@ from recommender.query import Scenario
 
 def post_recommendations(services: Services, call: Call, body: RecommendationRequest) -> Reply:
     """Answer with a slate."""
+    return Reply(serve_slate(services, call, request_of(services, body)))
+
+
+def get_recommendations(services: Services, call: Call, member_id: str, query: RecommendationQuery) -> Reply:
+    """Answer with a slate for one member."""
+    request = _request(services, query.scenario, query, member_subject(member_id), NOTHING_SAID)
+    return Reply(serve_slate(services, call, request))
+
+
+def get_similar_items(services: Services, call: Call, item_id: str, query: SlateQuery) -> Reply:
+    """Answer with items like one."""
+    request = _request(services, Scenario.SIMILAR, query, None, ContextBody(item_id=item_id))
+    return Reply(serve_slate(services, call, request))
+
+
+def request_of(services: Services, body: RecommendationRequest) -> SlateRequest:
+    """Return what a body asks for. Raises: ProblemError, invalid-request, for what its schema cannot tell."""
     try:
         subject = subject_of(body, services.hash_key)
     except InputError as error:
         wrong = FieldError("identity.value", error.message, None, error.accepted)
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,)) from None
-    return _serve(services, call, body.scenario, body, subject, body.context)
+    return _request(services, body.scenario, body, subject, body.context)
 
 
-def get_recommendations(services: Services, call: Call, member_id: str, query: RecommendationQuery) -> Reply:
-    """Answer with a slate for one member."""
-    return _serve(services, call, query.scenario, query, member_subject(member_id), NOTHING_SAID)
-
-
-def get_similar_items(services: Services, call: Call, item_id: str, query: SlateQuery) -> Reply:
-    """Answer with items like one."""
-    return _serve(services, call, Scenario.SIMILAR, query, None, ContextBody(item_id=item_id))
-
-
-def _serve(
-    services: Services, call: Call, scenario: Scenario, asked: SlateQuery, subject: str | None, context: ContextBody
-) -> Reply:
+def _request(
+    services: Services, scenario: Scenario, asked: SlateQuery, subject: str | None, context: ContextBody
+) -> SlateRequest:
     if asked.channel is not None and asked.channel not in services.channels:
         known = "one of " + ", ".join(sorted(services.channels))
         wrong = FieldError("channel", "The channel is not known.", asked.channel, known)
@@ -50,7 +57,7 @@ def _serve(
         accepted = f"`context.{needed}` in the body of POST /v1/recommendations"
         wrong = FieldError(f"context.{needed}", f"The scenario {scenario} is about it.", None, accepted)
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
-    request = SlateRequest(
+    return SlateRequest(
         scenario=scenario,
         count=asked.count,
         subject=subject,
@@ -59,7 +66,6 @@ def _serve(
         exclude=asked.exclude,
         context=context.value(),
     )
-    return Reply(serve_slate(services, call, request))
 
 
 NOTHING_SAID = ContextBody()
@@ -74,7 +80,7 @@ into the range lately. Four more are about what `context` names, and need it: `s
 The slate is full whenever enough items can be sold: stock, assortment, seasons and exclusions apply before
 the cut. Who or what is not known never is an error: `flags` says so (`anonymous`, `unknown_member`,
 `unlinked_identity`, `identity_conflict`, `empty_history`, `not_personalised`, `unknown_item`,
-`empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `exposure_not_recorded`) and `strategy`
+`new_item`, `empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `exposure_not_recorded`) and `strategy`
 names the path taken. `price_cents` is the price in the store asked about, now. Send `recommendation_id` and
 `position` with the events that follow.
 """

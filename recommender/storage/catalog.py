@@ -19,6 +19,14 @@ SELECT item_id, price_cents, member_price_cents FROM prices
 WHERE store_id = ? AND valid_from <= ? AND (valid_until IS NULL OR valid_until > ?) AND item_id IN ({marks})
 ORDER BY valid_from"""
 
+_STAND_INS = """
+SELECT other.item_id FROM items AS own JOIN items AS other ON other.category = own.category
+WHERE own.item_id = ? AND other.item_id <> own.item_id
+ORDER BY CASE WHEN other.brand = own.brand THEN 0 ELSE 1 END,
+    CASE WHEN other.price_cents IS NULL OR own.price_cents IS NULL THEN 1 ELSE 0 END,
+    ABS(other.price_cents - own.price_cents), other.item_id
+LIMIT ?"""
+
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -38,6 +46,11 @@ def read_items(
     known = {row[0]: row for row in fetch(connection, statement, item_ids)}
     prices = {} if store_id is None else _store_prices(connection, item_ids, store_id, now)
     return [_details(item_id, known.get(item_id), prices.get(item_id)) for item_id in item_ids]
+
+
+def read_stand_ins(connection: Connection, item_id: str, count: int) -> list[str]:
+    """Return items of the same category as one, those of its brand and near its price first; none if it has none."""
+    return [other for (other,) in fetch(connection, _STAND_INS, (item_id, count))]
 
 
 def _store_prices(

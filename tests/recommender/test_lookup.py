@@ -358,3 +358,27 @@ def test_delicate_goods_are_not_likened_to_others(desk: Desk) -> None:
     assert allowed(query, "delicate") == [0, 1, 3, 4, 5]
     query, _ = desk.who("member:m1", scenario=Scenario.SUBSTITUTES, context=context)
     assert allowed(query, "delicate") is None
+
+
+def test_items_of_its_kind_stand_for_one_that_is_newer_than_the_bundle(both: Desk) -> None:
+    dairy = {"category": "dairy", "brand": "a"}
+    put_rows(
+        both.database,
+        "items",
+        {"item_id": "new", **dairy, "price_cents": 100},
+        {"item_id": "i01", **dairy, "price_cents": 300},
+        {"item_id": "i02", **dairy, "price_cents": 110},
+        {"item_id": "i03", "category": "dairy", "brand": "b", "price_cents": 100},
+        {"item_id": "i04", "category": "dairy", "brand": "b"},
+        {"item_id": "i05", "category": "tools", "brand": "a", "price_cents": 100},
+        {"item_id": "newer", **dairy, "price_cents": 100},
+        {"item_id": "alone"},
+    )
+    query, who = both.who("member:m1", scenario=Scenario.SIMILAR, context=RequestContext("new"))
+    assert query.context.row.tolist() == [2, 1, 3, 4]
+    assert query.context.hidden.tolist() == []
+    assert "new_item" in who.flags
+    query, who = both.who("member:m1", scenario=Scenario.SUBSTITUTES, context=RequestContext("alone"))
+    assert len(query.context) == 0
+    assert "new_item" in who.flags
+    assert "unknown_item" in both.flags("member:m1", scenario=Scenario.SIMILAR, context=RequestContext("nothing"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from recommender.query import Mask, Scenario
+from recommender.query import Context, Mask, Scenario
 from recommender.rules import all_masks, both, count_dropped, scenario_mask
 from tests.learning import VIEW, ask, mask_of
 
@@ -48,6 +50,8 @@ def test_what_a_request_is_about_is_not_shown() -> None:
 
     assert allowed(Scenario.BASKET) == [1, 3, 4]
     assert allowed(Scenario.DISCOVER) == [3, 4]
+    stand_in = Context(np.array([0], np.int32), np.ones(1, np.float32), stand_in=True)
+    assert scenario_mask(replace(ask(), scenario=Scenario.SIMILAR, context=stand_in), 5) is None
 
 
 def test_the_first_rule_that_removes_a_candidate_counts_it() -> None:
