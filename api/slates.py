@@ -48,9 +48,7 @@ def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
 
     Raises: ProblemError, no-bundle, before the first bundle; StoreBusyError.
     """
-    serving = services.serving.current()
-    if serving is None:
-        raise ProblemError(NO_BUNDLE, services.serving.problem() or NO_BUNDLE.meaning)
+    serving = serving_now(services)
     described, flags = _describe(services, call, serving, request)
     recommendation_id = new_recommendation_id(call.now)
     exposure = _exposure(recommendation_id, call.now, serving, request, described)
@@ -71,6 +69,14 @@ def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
     }
 
 
+def serving_now(services: Services) -> Serving:
+    """Return what serves. Raises: ProblemError, no-bundle, before the first bundle."""
+    serving = services.serving.current()
+    if serving is None:
+        raise ProblemError(NO_BUNDLE, services.serving.problem() or NO_BUNDLE.meaning)
+    return serving
+
+
 def new_recommendation_id(now: datetime) -> str:
     """Return a new id: milliseconds since 1970, then 80 random bits, so that ids of one time lie together."""
     return f"{int(now.timestamp() * 1000):011x}{os.urandom(10).hex()}"
@@ -89,7 +95,7 @@ def _describe(services: Services, call: Call, serving: Serving, request: SlateRe
     with services.database.read() as connection:
         details = read_items(connection, item_ids + named, who.store_id, call.now)
         on_hand = read_on_hand(connection, who.store_id, item_ids) if known and who.store_id is not None else {}
-    titles = {found.item_id: _title(found, call.language) or found.item_id for found in details[len(item_ids) :]}
+    titles = {found.item_id: title_of(found, call.language) or found.item_id for found in details[len(item_ids) :]}
     shown = details[: len(item_ids)]
     return Described(item_ids, slate, shown, reasons, titles, who.store_id, on_hand), list(who.flags)
 
@@ -99,10 +105,10 @@ def _items(described: Described, language: str) -> list[Body]:
     return [
         {
             "item_id": details.item_id,
-            "title": _title(details, language),
+            "title": title_of(details, language),
             "position": position,
             "score": score,
-            "reasons": [_reason(reason, language, described.titles) for reason in reasons],
+            "reasons": [reason_body(reason, language, described.titles) for reason in reasons],
             "price_cents": details.price_cents,
             "sponsored": details.sponsored,
             "availability": _availability(described, details.item_id),
@@ -114,7 +120,8 @@ def _items(described: Described, language: str) -> list[Body]:
     ]
 
 
-def _reason(reason: Reason, language: str, titles: Mapping[str, str]) -> Body:
+def reason_body(reason: Reason, language: str, titles: Mapping[str, str]) -> Body:
+    """Return a reason as answers hold it, said in a language."""
     return {"code": reason.code, "text": reason.text(language, titles), "evidence": reason.evidence}
 
 
@@ -124,7 +131,8 @@ def _availability(described: Described, item_id: str) -> Body:
     return {"store_id": described.store_id, "on_hand": on_hand, "state": state}
 
 
-def _title(details: ItemDetails, language: str) -> str | None:
+def title_of(details: ItemDetails, language: str) -> str | None:
+    """Return an item's title in a language, or else its plain one."""
     return details.titles.get(language) or details.title
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from api.openapi import Operation
-from api.routes import catalog, events, operations, recommendations
+from api.routes import catalog, events, explain, operations, recommendations
 
 OPERATIONS: tuple[Operation, ...] = (
     *recommendations.OPERATIONS,
+    *explain.OPERATIONS,
     *events.OPERATIONS,
     *catalog.OPERATIONS,
     *operations.OPERATIONS,

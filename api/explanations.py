@@ -1,0 +1,67 @@
+"""From a request for an explanation to its answer: look up, explain, put into words; nothing is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from api.services import Call, Services
+from api.slates import Body, reason_body, serving_now, title_of
+from recommender.explanation import Explanation, explain_item
+from recommender.lookup import SlateRequest
+from recommender.storage.catalog import read_items
+from recommender.verdicts import verdict
+
+
+def serve_explanation(services: Services, call: Call, request: SlateRequest, item_id: str) -> Body:
+    """Return what became of an item in the slate of a request, as it would be made now.
+
+    Raises: ProblemError, no-bundle, before the first bundle; StoreBusyError.
+    """
+    serving = serving_now(services)
+    live = serving.live.current(call.now)
+    query, who = serving.source.query(request, live, call.now)
+    rows = live.catalog.rows([item_id])[0]
+    with serving.turn:
+        found = explain_item(serving.recommender, query, int(rows[0]) if len(rows) else None)
+    named = [str(reason.evidence["item_id"]) for reason in found.reasons if "item_id" in reason.evidence]
+    with services.database.read() as connection:
+        details = read_items(connection, [item_id, *named], who.store_id, call.now) if len(rows) else []
+    titles = {one.item_id: title_of(one, call.language) or one.item_id for one in details}
+    call.notes |= {"scenario": request.scenario, "bundle_id": serving.bundle.bundle_id, "outcome": found.outcome}
+    return {
+        "item_id": item_id,
+        "title": title_of(details[0], call.language) if details else None,
+        "scenario": request.scenario,
+        "bundle_id": serving.bundle.bundle_id,
+        "flags": list(who.flags),
+        "text": verdict(found, request.scenario, request.count, call.language),
+        **_steps(found, call.language, titles),
+    }
+
+
+def _steps(found: Explanation, language: str, titles: Mapping[str, str]) -> Body:
+    """Return the steps of an explanation as the answer holds them."""
+    return {
+        "outcome": found.outcome,
+        "rule": found.rule,
+        "rules": list(found.rules),
+        "position": found.position,
+        "position_by_score": found.without_moves,
+        "rank": found.rank,
+        "candidates": found.candidates,
+        "score": found.score,
+        "source": found.source,
+        "retrievers": [
+            {
+                "name": one.retriever,
+                "rank": one.rank,
+                "score": one.score,
+                "depth": one.depth,
+                "asked": one.heeded,
+                "adds": one.adds,
+            }
+            for one in found.sightings
+        ],
+        "contributions": [{"feature": name, "adds": value} for name, value in found.contributions.items()],
+        "reasons": [reason_body(reason, language, titles) for reason in found.reasons],
+    }
