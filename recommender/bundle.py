@@ -36,6 +36,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 SETTINGS = "settings.toml"
 REPORT_PREFIX = "report."
+RANKER_PREFIX = "ranker."
 """Files named so belong to the bundle but not to its identity: the same models always have the same id."""
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _BUNDLE_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
@@ -110,7 +111,8 @@ class Bundle:
         from recommender.pipeline import Recommender
 
         if not self._built:
-            self._built.append(Recommender.from_parts(self.arrays, self.manifest.description))
+            texts = {name: self.text(name) for name in self.manifest.files if name.startswith(RANKER_PREFIX)}
+            self._built.append(Recommender.from_parts(self.arrays, self.manifest.description, texts))
         return self._built[0]
 
     def text(self, name: str) -> str:

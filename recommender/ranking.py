@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.candidates import Pool, relative_scores
 from recommender.errors import BundleError
@@ -124,7 +125,9 @@ class Trees:
         if not self._booster:
             from lightgbm import Booster
 
-            self._booster.append(Booster(model_str=self.text))
+            # OpenMP's threads would not survive a later fork of this process.
+            with threadpool_limits(1, "openmp"):
+                self._booster.append(Booster(model_str=self.text))
         return self._booster[0]
 
     def score(self, blend: FloatVector, features: FloatMatrix) -> FloatVector:

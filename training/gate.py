@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from training.evaluate import MEMBERWISE, baselines_for, candidate_lists
-from training.metrics import Interval, bootstrap, measure
+from recommender.candidates import keep_best
+from recommender.ranking import LearnedRanker, Ranker
+from training.evaluate import MEMBERWISE, SCENARIOS, baselines_for, candidate_lists
+from training.metrics import Interval, Ragged, bootstrap, measure
 from training.pools import PanelPools
 from training.settings import TrainingSettings
 from training.windows import Subset
 
 JUDGED = (Subset.ALL, Subset.REPEAT, Subset.NOVEL)
 MEASURE = "ndcg@10"
+CUT = 50
+"""Depth of the lists compared, before they are filtered to a subset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,37 @@ class Gate:
     def passed(self) -> bool:
         """Whether every row passed."""
         return all(row.passed for row in self.rows)
+
+
+def only_where_better(ranker: Ranker, pools: PanelPools) -> Ranker:
+    """Keep the trees of a learned ranker for the scenarios that they order better than its blend does.
+
+    Args:
+        ranker: fitted before the window.
+        pools: what the models found for the validation window.
+    Returns: the ranker with fewer scenarios learned, or its blend if none is.
+    """
+    if not isinstance(ranker, LearnedRanker):
+        return ranker
+    rivals = [pools.ranked_by(ranker), pools.ranked_by(ranker.blend)]
+    better = set()
+    for subset in JUDGED:
+        truth = pools.panel.truth.of(subset)
+        if len(truth.row):
+            mine, blends = (float(np.nanmean(measure(_lists(part, subset), truth, (10,))[MEASURE])) for part in rivals)
+            if mine > blends:
+                better.add(SCENARIOS[subset])
+    trees = {scenario: part for scenario, part in ranker.trees.items() if scenario in better}
+    return replace(ranker, trees=trees) if trees else ranker.blend
+
+
+def _lists(pools: PanelPools, subset: Subset) -> Ragged:
+    """Return the head of each ranked list of a subset's scenario."""
+    lists: list[np.ndarray] = []
+    for pool, ranked in pools.of(SCENARIOS[subset]):
+        best = keep_best(pool.query, pool.row, ranked.score, len(pool.indptr) - 1, CUT)
+        lists.extend(np.split(best.row, best.indptr[1:-1]))
+    return pools.panel.past.filter(Ragged.of(lists), subset)
 
 
 def judge(pools: PanelPools, settings: TrainingSettings) -> Gate:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from recommender.pipeline import Recommender
-from recommender.ranking import Blend, Ranker
+from recommender.ranking import Blend, LearnedRanker, Ranker
 from recommender.storage.catalog import read_items
 from training.ablation import AblationRow, ablate
 from training.compare import BundleComparison, compare_with_promoted
 from training.curve import CurvePoint, curve_days, learning_curve
 from training.dataset import Dataset
 from training.evaluate import panel_for
+from training.fit.ranker import Lessons, fit_ranker, fit_source
 from training.fit.recommender import fit_recommender
 from training.panel import Panel
 from training.place import Place
@@ -52,6 +53,7 @@ def look_closer(
     settings: TrainingSettings,
     progress: Progress,
     now: datetime,
+    lessons: Sequence[Lessons] = (),
     compare: bool = True,
 ) -> Insights | None:
     """Look closer at models on a window that they have not seen.
@@ -64,6 +66,7 @@ def look_closer(
         settings: how many members, resamples, processes; the seed.
         progress: shows the stages.
         now: the present.
+        lessons: of earlier windows, from which the promoted bundle's ranker learns anew: it may have seen this one.
         compare: also ask the promoted bundle; not where that is the one looked at.
     Returns: None if the settings want none of it.
     """
@@ -76,7 +79,7 @@ def look_closer(
     with progress.stage("learning curve", len(panel) * len(curve_days(panel))) as step:
         curve = learning_curve(recommender, panel, settings, step)
     with progress.stage("compare with promoted"):
-        comparison = _compared(place, recommender, dataset, window, panel, settings) if compare else None
+        comparison = _compared(place, recommender, dataset, window, panel, settings, lessons) if compare else None
     with progress.stage("judge placements") as step:
         scenarios = evaluate_scenarios(recommender, dataset, window, settings, step)
     with progress.stage("sample slates"):
@@ -108,12 +111,18 @@ def _compared(
     window: Window,
     panel: Panel,
     settings: TrainingSettings,
+    lessons: Sequence[Lessons],
 ) -> BundleComparison | None:
     def recipe(promoted: Recommender, chosen: TrainingSettings) -> Recommender:
         """Fit as the promoted bundle was; with the same settings the retrievers are those at hand."""
         same = replace(chosen, evaluation=settings.evaluation, threads=settings.threads) == settings
-        fitted = recommender if same else fit_recommender(window.cut(dataset), window.fit_minute, chosen)
-        return replace(fitted, ranker=promoted.ranker)
+        seen = window.cut(dataset)
+        fitted = recommender if same else fit_recommender(seen, window.fit_minute, chosen)
+        if not isinstance(promoted.ranker, LearnedRanker):
+            return replace(fitted, ranker=promoted.ranker)
+        source = fit_source(seen, window.fit_minute, fitted, chosen)
+        learned = tuple(promoted.ranker.trees)
+        return replace(fitted, ranker=fit_ranker(lessons, promoted.ranker.blend, source, chosen, learned))
 
     return compare_with_promoted(place, recommender, dataset, panel, settings, recipe)
 

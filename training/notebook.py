@@ -24,6 +24,7 @@ from recommender.settings import CoreSettings, read_settings
 from recommender.storage.catalog import read_items
 from recommender.storage.database import open_database
 from training.compare import paired
+from training.course import Course
 from training.dataset import Dataset
 from training.evaluate import panel_for, replay
 from training.evaluation import Evaluation
@@ -100,8 +101,11 @@ def learn(data: Dataset, settings: TrainingSettings | None = None, progress: Pro
     chosen, shown = settings or TrainingSettings(), progress or Bars()
     with threadpool_limits(1, "blas"):
         split = split_of(data, chosen)
-        tuned, gate = tune(data, split.validation, chosen, shown)
-        evaluations, newest = evaluate_windows(data, split, tuned, chosen, shown)
+        course = Course(data, chosen, shown)
+        for window in split.ranker:
+            course.study(window)
+        tuned, gate = tune(course, split.validation)
+        evaluations, newest = evaluate_windows(course, split, tuned)
     return Learned(chosen, split, gate, newest, evaluations[-1])
 
 

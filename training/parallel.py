@@ -18,7 +18,7 @@ def in_parallel(work: Callable[[Part], Result], parts: Sequence[Part], processes
     """Yield work(part) for each part, in order.
 
     The forked processes share this one's memory as it is now; only results are sent, so they should be small.
-    The work must not start threads of its own.
+    The work runs on one thread.
 
     Args:
         work: pure.
@@ -27,13 +27,26 @@ def in_parallel(work: Callable[[Part], Result], parts: Sequence[Part], processes
     """
     if processes <= 1 or len(parts) <= 1:
         yield from map(work, parts)
-        return
+    else:
+        yield from _forked(work, parts, processes)
+
+
+def _forked(work: Callable[[Part], Result], parts: Sequence[Part], processes: int) -> Iterator[Result]:
     _inherited.append((work, parts))
     try:
         with ProcessPoolExecutor(min(processes, len(parts)), multiprocessing.get_context("fork")) as pool:
             yield from pool.map(_do_inherited, range(len(parts)))
     finally:
         _inherited.pop()
+
+
+def apart(work: Callable[[], Result]) -> Result:
+    """Return work(), done in a process forked for it.
+
+    OpenMP's threads do not survive a fork, and a forked process that needs them again waits for ever. So libraries
+    that start them (implicit, LightGBM's training) run apart, and this process can be forked at any time.
+    """
+    return next(_forked(lambda _: work(), [None], 1))
 
 
 def _do_inherited(number: int) -> Any:

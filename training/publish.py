@@ -34,6 +34,7 @@ class Draft:
     arrays: dict[str, Array]
     description: dict[str, Json]
     settings_text: str
+    texts: dict[str, str]
     facts: BundleFacts
 
 
@@ -57,7 +58,9 @@ def draft_bundle(recommender: Recommender, dataset: Dataset, settings: TrainingS
         created_at=now,
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
-    return Draft(bundle_id_of(arrays, description, text, {}, dataset.until), arrays, description, text, facts)
+    texts = recommender.texts()
+    bundle_id = bundle_id_of(arrays, description, text, texts, dataset.until)
+    return Draft(bundle_id, arrays, description, text, texts, facts)
 
 
 def publish(draft: Draft, report: Document, models_dir: Path) -> str:
@@ -68,7 +71,7 @@ def publish(draft: Draft, report: Document, models_dir: Path) -> str:
         draft.description,
         draft.settings_text,
         draft.facts,
-        {"report.json": to_json(report), "report.html": to_html(report)},
+        {**draft.texts, "report.json": to_json(report), "report.html": to_html(report)},
     )
 
 

@@ -9,11 +9,12 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.bundle import SETTINGS, Bundle
 from recommender.pipeline import Recommender
+from recommender.ranking import LearnedRanker
 from training.aligned import aligned
+from training.course import Course
 from training.dataset import Dataset
 from training.evaluate import evaluate
 from training.evaluation import Evaluation
-from training.fit.recommender import DEPTH, fit_recommender
 from training.insights import look_closer
 from training.place import Place
 from training.progress import Progress
@@ -29,7 +30,7 @@ def reevaluate(place: Place, bundle: Bundle, now: datetime, progress: Progress) 
     """Evaluate a bundle on data that its models have not seen.
 
     If members bought anything since the bundle was trained, the bundle itself is replayed on that. Otherwise
-    models with its settings and blend are fitted on what its test window may see, and replayed there.
+    models with its settings, blend and learned scenarios are fitted on what its test window may see, and replayed there.
 
     Args:
         place: where state and bundles are.
@@ -49,23 +50,26 @@ def reevaluate(place: Place, bundle: Bundle, now: datetime, progress: Progress) 
         if len(window.truth.person_row) >= FEWEST_PEOPLE:
             title, split = f"Bundle {bundle.bundle_id} on what happened since", None
             dataset, asked = known, bundle.recommender()
+            course = Course(dataset, settings, progress)
         else:
             title, split = f"The recipe of bundle {bundle.bundle_id} on its test window", split_of(dataset, settings)
-            window, asked = split.test, _refit(bundle, dataset, split, settings, progress)
+            course = Course(dataset, settings, progress)
+            window, asked = split.test, _refit(bundle, course, split)
         found = _replay(asked, dataset, window, settings, progress)
         other = place.registry.current_id() != bundle.bundle_id
-        insights = look_closer(place, asked, dataset, window, settings, progress, now, compare=other)
+        insights = look_closer(place, asked, dataset, window, settings, progress, now, course.lessons, other)
     facts = RunFacts(title, bundle.bundle_id, now, settings, progress.seconds)
     return report_document(facts, dataset, split, None, [found], asked.ranker, read_gaps(place.database), insights)
 
 
-def _refit(
-    bundle: Bundle, dataset: Dataset, split: Split, settings: TrainingSettings, progress: Progress
-) -> Recommender:
-    """Fit what the test window may see, with the bundle's blend."""
-    with progress.stage("fit for test", len(DEPTH)) as step:
-        fitted = fit_recommender(split.test.cut(dataset), split.test.fit_minute, settings, lambda name: step(1))
-    return replace(fitted, ranker=bundle.recommender().ranker)
+def _refit(bundle: Bundle, course: Course, split: Split) -> Recommender:
+    """Fit what the test window may see, with the bundle's blend and trees grown on the windows before."""
+    ranker = bundle.recommender().ranker
+    if isinstance(ranker, LearnedRanker):
+        for window in (*split.ranker, split.validation):
+            course.study(window)
+    fitted = course.fit(split.test)
+    return replace(fitted, ranker=course.again(fitted, split.test, ranker))
 
 
 def _replay(

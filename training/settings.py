@@ -204,6 +204,36 @@ class RetrieverSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RankerSettings:
+    """Boosted trees that correct the blend."""
+
+    windows: int = field(
+        default=4,
+        metadata=setting("Windows before the validation window to learn from; 0: the blend alone.", minimum=0),
+    )
+    members: int = field(
+        default=2000, metadata=setting("Members asked per window, drawn by the seed.", unit="members", minimum=1)
+    )
+    wrong: int = field(
+        default=30, metadata=setting("Candidates not bought that are kept per list.", unit="items", minimum=1)
+    )
+    least_lists: int = field(
+        default=200,
+        metadata=setting("Lists with a purchase without which no trees are grown.", unit="lists", minimum=1),
+    )
+    lists_per_tree: int = field(
+        default=40, metadata=setting("Lists with a purchase per tree.", unit="lists", minimum=1)
+    )
+    trees: int = field(default=150, metadata=setting("Most trees of one objective.", unit="trees", minimum=1))
+    leaves: int = field(default=15, metadata=setting("Leaves of a tree.", unit="leaves", minimum=2))
+    least_in_leaf: int = field(
+        default=100, metadata=setting("Fewest candidates in a leaf.", unit="candidates", minimum=1)
+    )
+    learning_rate: float = field(default=0.1, metadata=setting("Weight of a tree.", minimum=0.001, maximum=1))
+    bins: int = field(default=63, metadata=setting("Values told apart per feature.", minimum=3, maximum=255))
+
+
+@dataclass(frozen=True, slots=True)
 class SlateSettings:
     """How slates spread."""
 
@@ -296,6 +326,7 @@ class TrainingSettings:
     converted: ConvertedSettings = field(default_factory=ConvertedSettings)
     retrievers: RetrieverSettings = field(default_factory=RetrieverSettings)
     similar: SimilarSettings = field(default_factory=SimilarSettings)
+    ranker: RankerSettings = field(default_factory=RankerSettings)
     slate: SlateSettings = field(default_factory=SlateSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)

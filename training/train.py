@@ -12,12 +12,13 @@ from recommender.errors import GateError
 from recommender.pipeline import Recommender
 from recommender.storage.database import Database
 from recommender.storage.loads import LedgerGap, ledger_gaps
+from training.course import Course
 from training.dataset import Dataset
 from training.evaluate import DEPTHS, evaluate, panel_for
 from training.evaluation import Evaluation
 from training.fit.blend import TUNED, fit_blend
-from training.fit.recommender import DEPTH, fit_recommender
-from training.gate import Gate, judge
+from training.fit.ranker import LEARNED
+from training.gate import Gate, judge, only_where_better
 from training.insights import look_closer
 from training.page import to_html
 from training.place import Place
@@ -61,10 +62,13 @@ def train(
             gaps = read_gaps(place.database)
         with progress.stage("split"):
             split = split_of(dataset, settings)
-        tuned, gate = tune(dataset, split.validation, settings, progress)
-        evaluations, newest = evaluate_windows(dataset, split, tuned, settings, progress)
-        insights = look_closer(place, newest, dataset, split.test, settings, progress, now)
-        whole = refit(dataset, newest, settings, progress)
+        course = Course(dataset, settings, progress)
+        for window in split.ranker:
+            course.study(window)
+        tuned, gate = tune(course, split.validation)
+        evaluations, newest = evaluate_windows(course, split, tuned)
+        insights = look_closer(place, newest, dataset, split.test, settings, progress, now, course.lessons)
+        whole = refit(course, newest, split.test)
         with progress.stage("write"):
             draft = draft_bundle(whole, dataset, settings, now)
             facts = RunFacts("Training report", draft.bundle_id, now, settings, progress.seconds)
@@ -79,41 +83,51 @@ def split_of(dataset: Dataset, settings: TrainingSettings) -> Split:
     """Split a dataset as the settings say."""
     option = settings.split
     protocol = Protocol(option.protocol) if option.protocol else None
-    return split_dataset(dataset, protocol, option.window_days or None)
+    return split_dataset(dataset, protocol, option.window_days or None, settings.ranker.windows)
 
 
-def tune(dataset: Dataset, window: Window, settings: TrainingSettings, progress: Progress) -> tuple[Recommender, Gate]:
-    """Fit on what the validation window may see, tune the blend on the window, and judge the result there."""
-    fitted = _fit("fit for validation", dataset, window, settings, progress, None)
-    panel = panel_for(dataset, window, settings, settings.evaluation.tuning_members)
+def tune(course: Course, window: Window) -> tuple[Recommender, Gate]:
+    """Fit on what the validation window may see, choose blend and trees on the window, and judge the result there."""
+    settings, progress = course.settings, course.progress
+    fitted = course.fit(window)
+    panel = panel_for(course.dataset, window, settings, settings.evaluation.tuning_members)
     with progress.stage("retrieve for validation", len(panel) * len(TUNED)) as step:
         pools = retrieve_pools(fitted, panel, tuple(TUNED), max(DEPTHS), step)
     with progress.stage("tune blend", len(TUNED)) as step:
         blend = fit_blend(pools, lambda name: step(1), settings.thread_count)
+    with progress.stage("learn to rank"):
+        ranker = course.ranker(fitted, window, blend, tuple(LEARNED))
     with progress.stage("judge"):
-        gate = judge(pools.ranked_by(blend), settings)
-    return replace(fitted, ranker=blend), gate
+        ranker = only_where_better(ranker, pools)
+        gate = judge(pools.ranked_by(ranker), settings)
+    return replace(fitted, ranker=ranker), gate
 
 
-def evaluate_windows(
-    dataset: Dataset, split: Split, tuned: Recommender, settings: TrainingSettings, progress: Progress
-) -> tuple[list[Evaluation], Recommender]:
-    """Replay every test window with models fitted before it; return the figures and the newest models."""
-    evaluations, newest = [], tuned
+def evaluate_windows(course: Course, split: Split, tuned: Recommender) -> tuple[list[Evaluation], Recommender]:
+    """Replay every test window with models that learned from all windows before it.
+
+    Returns: the figures, and the newest models.
+    """
+    dataset, settings, progress = course.dataset, course.settings, course.progress
+    evaluations, newest, earlier = [], tuned, split.validation
     for window in split.origins:
-        fitted = _fit(f"fit for {window.name}", dataset, window, settings, progress, newest)
-        newest = replace(fitted, ranker=tuned.ranker)
+        course.learn(newest, earlier)
+        fitted = course.fit(window)
+        with progress.stage(f"learn to rank for {window.name}"):
+            newest = replace(fitted, ranker=course.again(fitted, window, newest.ranker))
         lists = 3 * min(len(window.truth.person_row), settings.evaluation.members or len(dataset.people))
         with progress.stage(f"evaluate {window.name}", lists) as step:
             evaluations.append(evaluate(newest, dataset, window, settings, step))
+        earlier = window
     return evaluations, newest
 
 
-def refit(dataset: Dataset, newest: Recommender, settings: TrainingSettings, progress: Progress) -> Recommender:
-    """Fit on everything; the blend keeps the weights that were tuned."""
-    with progress.stage("fit on all", len(DEPTH)) as step:
-        fitted = fit_recommender(dataset, dataset.until_minute, settings, lambda name: step(1), newest)
-    return replace(fitted, ranker=newest.ranker)
+def refit(course: Course, newest: Recommender, last: Window) -> Recommender:
+    """Fit on everything, and let the ranker learn from every window, also the last; what was chosen stays."""
+    course.learn(newest, last)
+    fitted = course.fit(None)
+    with course.progress.stage("learn to rank on all"):
+        return replace(fitted, ranker=course.again(fitted, None, newest.ranker))
 
 
 def read_gaps(database: Database) -> list[LedgerGap]:
@@ -138,16 +152,3 @@ def _publish_or_keep_report(place: Place, draft: Draft, gate: Gate, report: Docu
         page = save_report(place.reports, f"rejected-{draft.bundle_id}", report)
         raise GateError(f"{error.message} The report is {page}.", accepted=error.accepted) from None
     publish(draft, report, place.settings.models)
-
-
-def _fit(
-    name: str,
-    dataset: Dataset,
-    window: Window,
-    settings: TrainingSettings,
-    progress: Progress,
-    warm: Recommender | None,
-) -> Recommender:
-    """Fit on what a window may see."""
-    with progress.stage(name, len(DEPTH)) as step:
-        return fit_recommender(window.cut(dataset), window.fit_minute, settings, lambda part: step(1), warm)

@@ -64,7 +64,7 @@ def test_retrievers_without_weight_need_not_be_asked() -> None:
 
 def test_the_same_blend_from_its_description() -> None:
     blend = Blend({scenario: {"a": 0.5, "b": 1.0} for scenario in Scenario})
-    assert ranker_from(json.loads(json.dumps(blend.describe()))) == blend
+    assert ranker_from(json.loads(json.dumps(blend.parts()[1])), {}, {}) == blend
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_same_blend_from_its_description() -> None:
 )
 def test_a_damaged_description_is_refused(description: dict[str, Json]) -> None:
     with pytest.raises(BundleError):
-        ranker_from(description)
+        ranker_from(description, {}, {})
 
 
 def test_a_placement_newer_than_the_blend_is_ordered_as_home() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
 from recommender.interactions import Weights
 from recommender.retrievers.factors import FactorRetriever
+from training.parallel import apart
 
 FloatMatrix = npt.NDArray[np.float32]
 
@@ -27,7 +26,6 @@ def fit_factors(
     seed: int,
     threads: int,
     warm: FactorRetriever | None = None,
-    step: Callable[[], None] = lambda: None,
 ) -> FactorRetriever | None:
     """Factorise the weighted members x items matrix by alternating least squares.
 
@@ -39,7 +37,6 @@ def fit_factors(
         min_members: items with fewer members have no factors.
         seed, threads: for repeatable results.
         warm: an earlier fit over the same items, whose item factors are the starting point.
-        step: called after each iteration.
     Returns: the retriever, or None if no item has enough members.
     """
     from implicit.als import AlternatingLeastSquares
@@ -62,8 +59,12 @@ def fit_factors(
     if warm is not None:
         model.item_factors = _warm_start(warm, item_row, factors, seed)
         model.user_factors = np.zeros((matrix.shape[0], factors), np.float32)
-    model.fit(confidence, show_progress=False, callback=lambda *_: step())
-    item_factors = np.ascontiguousarray(model.item_factors, np.float32)
+
+    def fitted() -> FloatMatrix:
+        model.fit(confidence, show_progress=False)
+        return np.ascontiguousarray(model.item_factors, np.float32)
+
+    item_factors = apart(fitted)
     if not np.isfinite(item_factors).all():
         raise FloatingPointError("The factorisation produced values that are not finite.")
     return FactorRetriever(

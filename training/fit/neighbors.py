@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from recommender.interactions import Weights, heaviest
 from recommender.retrievers.neighbors import ItemNeighborRetriever
 from recommender.retrievers.peers import PeerRetriever, project
+from training.parallel import apart
 
 
 def fit_item_neighbors(
@@ -50,9 +51,8 @@ def nearest_items(
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
     scale = np.divide(1.0, length ** (2 * shrinkage), out=np.zeros_like(length), where=length > 0)
     scaled = (matrix @ sp.diags(scale.astype(np.float32))).tocsr()
-    similarity = all_pairs_knn(
-        scaled.astype(np.float64), neighbors + 1, show_progress=False, num_threads=threads
-    ).tocsr()
+    wide = scaled.astype(np.float64)
+    similarity = apart(lambda: all_pairs_knn(wide, neighbors + 1, show_progress=False, num_threads=threads)).tocsr()
     similarity.setdiag(0)
     similarity = similarity.astype(np.float32)
     similarity.eliminate_zeros()

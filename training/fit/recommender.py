@@ -16,25 +16,27 @@ from training.settings import TrainingSettings
 Progress = Callable[[str], None]
 
 DEPTH = {
-    "repeat": 300,
-    "frequency": 300,
-    "browsed": 200,
-    "factors": 150,
-    "item_neighbors": 150,
-    "linear": 150,
-    "together": 100,
-    "converted": 100,
-    "peers": 150,
+    "repeat": 150,
+    "frequency": 150,
+    "browsed": 100,
+    "factors": 50,
+    "item_neighbors": 50,
+    "linear": 50,
+    "together": 50,
+    "converted": 50,
+    "peers": 50,
     "sections": 50,
-    "popularity": 100,
-    "store_popularity": 100,
+    "popularity": 50,
+    "store_popularity": 50,
     "trending": 50,
-    "occasion": 50,
-    "arrivals": 50,
+    "occasion": 30,
+    "arrivals": 30,
     "similar": 100,
     "substitutes": 100,
 }
 """Candidates asked of each retriever."""
+CONTEXTUAL = frozenset({"similar", "substitutes"})
+"""Retrievers that only answer requests about an item or a basket."""
 
 PERSONAL_START = {
     "repeat": 1.0,
@@ -76,6 +78,7 @@ def fit_recommender(
     settings: TrainingSettings,
     progress: Progress = lambda name: None,
     warm: Recommender | None = None,
+    personal: bool = False,
 ) -> Recommender:
     """Fit all retrievers that are not switched off; the blend has its start weights.
 
@@ -85,12 +88,14 @@ def fit_recommender(
         settings: what to fit.
         progress: told the name of each retriever when it is fitted.
         warm: a recommender fitted on an earlier part of the same dataset, from which factors continue.
+        personal: leave out what only answers requests about an item or a basket.
     """
     earlier = None if warm is None else next((p for p in warm.retrievers if isinstance(p, FactorRetriever)), None)
     material = Material(snapshot(dataset, minute), dataset.day_offset_minutes, settings, earlier)
     retrievers: list[Retriever] = []
     for name, fit in FITS.items():
-        part = None if name in settings.retrievers.off else fit(material)
+        left_out = name in settings.retrievers.off or (personal and name in CONTEXTUAL)
+        part = None if left_out else fit(material)
         if part is not None:
             retrievers.append(part)
         progress(name)

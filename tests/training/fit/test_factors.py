@@ -98,21 +98,3 @@ def test_what_it_was_weighed_with_is_kept_for_folding_in() -> None:
     part = fitted(checkerboard())
     assert (part.weights, part.browse_weight, part.alpha, part.regularization) == (WEIGHTS, 0.5, 5.0, 0.1)
     assert part.gram == pytest.approx(part.item_factors.T @ part.item_factors)
-
-
-def test_each_iteration_is_told() -> None:
-    steps: list[int] = []
-    fit_factors(
-        checkerboard(),
-        WEIGHTS,
-        0.5,
-        factors=2,
-        iterations=3,
-        alpha=1.0,
-        regularization=0.1,
-        min_members=1,
-        seed=1,
-        threads=1,
-        step=lambda: steps.append(1),
-    )
-    assert len(steps) == 3
