@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -34,7 +36,8 @@ def in_parallel(work: Callable[[Part], Result], parts: Sequence[Part], processes
 def _forked(work: Callable[[Part], Result], parts: Sequence[Part], processes: int) -> Iterator[Result]:
     _inherited.append((work, parts))
     try:
-        with ProcessPoolExecutor(min(processes, len(parts)), multiprocessing.get_context("fork")) as pool:
+        fork = multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(min(processes, len(parts)), fork, initializer=_keep_to_one_thread) as pool:
             yield from pool.map(_do_inherited, range(len(parts)))
     finally:
         _inherited.pop()
@@ -47,6 +50,17 @@ def apart(work: Callable[[], Result]) -> Result:
     that start them (implicit, LightGBM's training) run apart, and this process can be forked at any time.
     """
     return next(_forked(lambda _: work(), [None], 1))
+
+
+def _keep_to_one_thread() -> None:
+    """Keep LightGBM from waiting for threads of the process that this one was forked from: only this one lives on.
+
+    Reading trees is the one thing that LightGBM does with as many threads as it last trained with.
+    """
+    if "lightgbm" in sys.modules:
+        from lightgbm.basic import _LIB
+
+        _LIB.LGBM_SetMaxThreads(ctypes.c_int(1))
 
 
 def _do_inherited(number: int) -> Any:

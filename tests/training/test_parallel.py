@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -30,3 +32,23 @@ def test_what_is_raised_elsewhere_is_raised_here() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_parallel(lambda part: 1 // part, [1, 0], 2))
     assert list(in_parallel(lambda part: part, [1, 2], 2)) == [1, 2]
+
+
+def test_trees_are_read_in_forked_processes_after_training_on_threads() -> None:
+    """In a process of its own: where this fails it waits for ever."""
+    subprocess.run([sys.executable, "-c", READ_TREES], check=True, timeout=60)
+
+
+READ_TREES = """
+import lightgbm, numpy as np
+from recommender.query import Scenario
+from recommender.ranking import Trees
+from training.parallel import in_parallel
+
+x = np.random.default_rng(0).random((5000, 5)).astype(np.float32)
+options = {"objective": "binary", "num_threads": 2, "verbose": -1}
+trained = lightgbm.train(options, lightgbm.Dataset(x, x[:, 0] > 0.5), 20)
+trees = Trees(Scenario.HOME, 1.0, trained.model_to_string())
+parts = list(in_parallel(lambda part: trees.score(np.zeros(9, np.float32), x[:9]).tolist(), [1, 2, 3], 2))
+assert parts == [trees.score(np.zeros(9, np.float32), x[:9]).tolist()] * 3
+"""
