@@ -57,17 +57,18 @@ class Gate:
         return all(row.passed for row in self.rows)
 
 
-def only_where_better(ranker: Ranker, pools: PanelPools) -> Ranker:
+def only_where_better(ranker: Ranker, pools: PanelPools, processes: int = 1) -> tuple[Ranker, PanelPools]:
     """Keep the trees of a learned ranker for the scenarios that they order better than its blend does.
 
     Args:
         ranker: fitted before the window.
         pools: what the models found for the validation window.
-    Returns: the ranker with fewer scenarios learned, or its blend if none is.
+        processes: how many to rank in.
+    Returns: the ranker with fewer scenarios learned, or its blend if none is; and the candidates in its order.
     """
     if not isinstance(ranker, LearnedRanker):
-        return ranker
-    rivals = [pools.ranked_by(ranker), pools.ranked_by(ranker.blend)]
+        return ranker, pools.ranked_by(ranker, processes)
+    rivals = [pools.ranked_by(ranker, processes), pools.ranked_by(ranker.blend)]
     better = set()
     for subset in JUDGED:
         truth = pools.panel.truth.of(subset)
@@ -76,7 +77,12 @@ def only_where_better(ranker: Ranker, pools: PanelPools) -> Ranker:
             if mine > blends:
                 better.add(SCENARIOS[subset])
     trees = {scenario: part for scenario, part in ranker.trees.items() if scenario in better}
-    return replace(ranker, trees=trees) if trees else ranker.blend
+    if not trees:
+        return ranker.blend, rivals[1]
+    if len(trees) == len(ranker.trees):
+        return ranker, rivals[0]
+    fewer = replace(ranker, trees=trees)
+    return fewer, pools.ranked_by(fewer, processes)
 
 
 def _lists(pools: PanelPools, subset: Subset) -> Ragged:

@@ -16,7 +16,9 @@ _inherited: list[tuple[Callable[[Any], Any], Sequence[Any]]] = []
 """What forked processes find: too large to be sent to them."""
 
 
-def in_parallel(work: Callable[[Part], Result], parts: Sequence[Part], processes: int) -> Iterator[Result]:
+def in_parallel(
+    work: Callable[[Part], Result], parts: Sequence[Part], processes: int, always: bool = False
+) -> Iterator[Result]:
     """Yield work(part) for each part, in order.
 
     The forked processes share this one's memory as it is now; only results are sent, so they should be small.
@@ -26,8 +28,9 @@ def in_parallel(work: Callable[[Part], Result], parts: Sequence[Part], processes
         work: pure.
         parts: what to work on.
         processes: how many parts at once; with 1 everything happens here.
+        always: fork also for one process or part, for work that starts threads (see apart).
     """
-    if processes <= 1 or len(parts) <= 1:
+    if not always and (processes <= 1 or len(parts) <= 1):
         yield from map(work, parts)
     else:
         yield from _forked(work, parts, processes)

@@ -10,6 +10,7 @@ from recommender.pipeline import Found, Recommender
 from recommender.query import Scenario
 from recommender.ranking import Ranked, Ranker
 from training.panel import Panel
+from training.parallel import in_parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,14 @@ class PanelPools:
     scenarios: tuple[Scenario, ...]
     found: tuple[Found, ...]
 
-    def ranked_by(self, ranker: Ranker) -> PanelPools:
+    def ranked_by(self, ranker: Ranker, processes: int = 1) -> PanelPools:
         """Return the same candidates in another ranker's order."""
-        parts = [
-            replace(part, ranked=ranker.rank(part.pool, part.batch, self._asked(len(part.batch))))
-            for part in self.found
-        ]
+
+        def rank(part: Found) -> Ranked:
+            return ranker.rank(part.pool, part.batch, self._asked(len(part.batch)))
+
+        ranked = in_parallel(rank, self.found, processes)
+        parts = [replace(part, ranked=order) for part, order in zip(self.found, ranked, strict=True)]
         return replace(self, found=tuple(parts))
 
     def of(self, scenario: Scenario) -> Iterator[tuple[Pool, Ranked]]:

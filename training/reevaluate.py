@@ -30,7 +30,8 @@ def reevaluate(place: Place, bundle: Bundle, now: datetime, progress: Progress) 
     """Evaluate a bundle on data that its models have not seen.
 
     If members bought anything since the bundle was trained, the bundle itself is replayed on that. Otherwise
-    models with its settings, blend and learned scenarios are fitted on what its test window may see, and replayed there.
+    models with its settings, blend and learned scenarios are fitted on what its test window may see, and replayed
+    there.
 
     Args:
         place: where state and bundles are.
@@ -64,12 +65,13 @@ def reevaluate(place: Place, bundle: Bundle, now: datetime, progress: Progress) 
 
 def _refit(bundle: Bundle, course: Course, split: Split) -> Recommender:
     """Fit what the test window may see, with the bundle's blend and trees grown on the windows before."""
-    ranker = bundle.recommender().ranker
+    published = bundle.recommender()
+    ranker = published.ranker
     if isinstance(ranker, LearnedRanker):
         for window in (*split.ranker, split.validation):
             course.study(window)
     fitted = course.fit(split.test)
-    return replace(fitted, ranker=course.again(fitted, split.test, ranker))
+    return replace(fitted, ranker=course.again(fitted, split.test, ranker), spread=published.spread)
 
 
 def _replay(

@@ -17,7 +17,9 @@ from training.dataset import Dataset
 from training.evaluate import DEPTHS, evaluate, panel_for
 from training.evaluation import Evaluation
 from training.fit.blend import TUNED, fit_blend
+from training.fit.diversity import fit_spread
 from training.fit.ranker import LEARNED
+from training.fit.scenarios import fit_scenarios
 from training.gate import Gate, judge, only_where_better
 from training.insights import look_closer
 from training.page import to_html
@@ -95,12 +97,16 @@ def tune(course: Course, window: Window) -> tuple[Recommender, Gate]:
         pools = retrieve_pools(fitted, panel, tuple(TUNED), max(DEPTHS), step)
     with progress.stage("tune blend", len(TUNED)) as step:
         blend = fit_blend(pools, lambda name: step(1), settings.thread_count)
+    with progress.stage("tune placements"):
+        blend = replace(blend, weights={**blend.weights, **fit_scenarios(fitted, course.dataset, window, settings)})
     with progress.stage("learn to rank"):
         ranker = course.ranker(fitted, window, blend, tuple(LEARNED))
     with progress.stage("judge"):
-        ranker = only_where_better(ranker, pools)
-        gate = judge(pools.ranked_by(ranker), settings)
-    return replace(fitted, ranker=ranker), gate
+        ranker, judged = only_where_better(ranker, pools, settings.thread_count)
+        gate = judge(judged, settings)
+    with progress.stage("spread"):
+        spread = fit_spread(judged, course.dataset, window.fit_minute, settings)
+    return replace(fitted, ranker=ranker, spread=spread), gate
 
 
 def evaluate_windows(course: Course, split: Split, tuned: Recommender) -> tuple[list[Evaluation], Recommender]:
@@ -114,7 +120,7 @@ def evaluate_windows(course: Course, split: Split, tuned: Recommender) -> tuple[
         course.learn(newest, earlier)
         fitted = course.fit(window)
         with progress.stage(f"learn to rank for {window.name}"):
-            newest = replace(fitted, ranker=course.again(fitted, window, newest.ranker))
+            newest = replace(fitted, ranker=course.again(fitted, window, newest.ranker), spread=tuned.spread)
         lists = 3 * min(len(window.truth.person_row), settings.evaluation.members or len(dataset.people))
         with progress.stage(f"evaluate {window.name}", lists) as step:
             evaluations.append(evaluate(newest, dataset, window, settings, step))
@@ -127,7 +133,7 @@ def refit(course: Course, newest: Recommender, last: Window) -> Recommender:
     course.learn(newest, last)
     fitted = course.fit(None)
     with course.progress.stage("learn to rank on all"):
-        return replace(fitted, ranker=course.again(fitted, None, newest.ranker))
+        return replace(fitted, ranker=course.again(fitted, None, newest.ranker), spread=newest.spread)
 
 
 def read_gaps(database: Database) -> list[LedgerGap]:

@@ -25,7 +25,7 @@ from training.fit.weights import weights_of
 from training.keys import is_in
 from training.metrics import Ragged
 from training.panel import Panel
-from training.parallel import apart, in_parallel
+from training.parallel import in_parallel
 from training.settings import RankerSettings, TrainingSettings
 from training.windows import Subset
 
@@ -156,22 +156,33 @@ def fit_ranker(
         settings: size of the trees, and how many lists are needed.
         learned: scenarios that trees may order.
     """
-    grown = {
-        objective: grow([part[objective] for part in lessons], objective, blend, source, settings)
-        for objective in sorted({LEARNED[scenario] for scenario in learned})
-        if lessons
-    }
-    trees = {scenario: grown.get(LEARNED[scenario]) for scenario in learned}
-    usable = {scenario: found for scenario, found in trees.items() if found is not None}
+    if not lessons:
+        return blend
+    objectives = sorted({LEARNED[scenario] for scenario in learned})
+    # Side by side with a share of the threads each: LightGBM's threads wait for one another at every tree level.
+    threads = max(1, settings.thread_count // max(len(objectives), 1))
+
+    def grown(objective: Scenario) -> Trees | None:
+        return grow([part[objective] for part in lessons], objective, blend, source, settings, threads)
+
+    found = dict(zip(objectives, in_parallel(grown, objectives, settings.thread_count, always=True), strict=True))
+    trees = {scenario: found[LEARNED[scenario]] for scenario in learned}
+    usable = {scenario: part for scenario, part in trees.items() if part is not None}
     return LearnedRanker(blend, source, usable) if usable else blend
 
 
 def grow(
-    lessons: Sequence[Lesson], objective: Scenario, blend: Blend, source: FeatureSource, settings: TrainingSettings
+    lessons: Sequence[Lesson],
+    objective: Scenario,
+    blend: Blend,
+    source: FeatureSource,
+    settings: TrainingSettings,
+    threads: int = 1,
 ) -> Trees | None:
     """Grow trees by LambdaRank from the blend on; None if there are fewer lists than ranker.least_lists.
 
-    Few lists carry few trees, so that little data stays close to the blend.
+    With several threads this must run apart (see training.parallel). Few lists carry few trees, so that little data
+    stays close to the blend.
 
     Source: Burges (2010), "From RankNet to LambdaRank to LambdaMART: an overview".
     """
@@ -186,20 +197,17 @@ def grow(
     start = summed(lesson.relative * table)
     slope = logit_slope(start, lesson.right)
     names = [BLEND_FEATURE, *source.names]
+    data = lightgbm.Dataset(
+        np.column_stack((start, lesson.features)),
+        lesson.right.astype(np.int32),
+        group=lesson.sizes,
+        init_score=slope * start,
+        feature_name=names,
+        params={"max_bin": option.bins, "verbose": -1, "num_threads": threads},
+    )
     rounds = max(1, min(option.trees, len(lesson.sizes) // option.lists_per_tree))
-
-    def grown() -> str:
-        data = lightgbm.Dataset(
-            np.column_stack((start, lesson.features)),
-            lesson.right.astype(np.int32),
-            group=lesson.sizes,
-            init_score=slope * start,
-            feature_name=names,
-            params={"max_bin": option.bins, "verbose": -1},
-        )
-        return lightgbm.train(_parameters(option, settings.seed, settings.thread_count), data, rounds).model_to_string()
-
-    return Trees(objective, slope, apart(grown))
+    booster = lightgbm.train(_parameters(option, settings.seed, threads), data, rounds)
+    return Trees(objective, slope, booster.model_to_string())
 
 
 def logit_slope(score: FloatVector, right: BoolVector) -> float:
