@@ -18,7 +18,7 @@ from recommender.interactions import PURCHASE_CODE
 from recommender.pipeline import Recommender
 from recommender.query import NO_CONTEXT, Context, Query, Scenario
 from recommender.retrievers.arrivals import ArrivalRetriever
-from training.baselines import FILL_POOL, POPULARITY
+from training.baselines import FILL_POOL, POPULARITY, POPULARITY_DAYS
 from training.dataset import Dataset, Entries
 from training.fit.contents import sections_of
 from training.keys import is_in
@@ -32,8 +32,8 @@ RowVector = npt.NDArray[np.int32]
 
 DEPTH = 20
 """Length of the lists asked for."""
-RISING, RISING_PRIOR = 1.5, 5.0
-"""By which factor a share must have grown to be a trend, and the sales added to every item's before."""
+RISING, RISING_MEMBERS = 1.5, 2
+"""A trend: by which factor more members, and by how many more beside, buy an item than its share before lets expect."""
 IN_CATEGORY = "popularity in category"
 AMONG_NEW = "popularity of new items"
 
@@ -88,7 +88,9 @@ def questions(recommender: Recommender, dataset: Dataset, window: Window, panel:
         asker.ask(Scenario.SIMILAR, section_task, section, known=False),
         asker.ask(Scenario.SUBSTITUTES, "what was bought of a category in place of the usual", switches, known=False),
         asker.ask_new(_is_new(recommender, len(dataset.items))),
-        asker.ask(Scenario.TRENDING, "what sold better than before", _among(panel, _rising(window, panel)), known=True),
+        asker.ask(
+            Scenario.TRENDING, "what sold better than before", _among(panel, _rising(dataset, window)), known=True
+        ),
     ]
     return [question for question in found if len(question.queries)]
 
@@ -193,11 +195,16 @@ def _truths(panel: Panel) -> list[tuple[int, RowVector]]:
     return [(i, items.row[items.indptr[i] : items.indptr[i + 1]]) for i in range(len(panel))]
 
 
-def _rising(window: Window, panel: Panel) -> BoolVector:
-    """Tell which items have a share of the window's purchases well above the one they had lately, bool, (n_items,)."""
-    then = np.bincount(window.truth.items.row, minlength=len(panel.popularity))
-    before = panel.popularity + RISING_PRIOR
-    return np.asarray(then / max(int(then.sum()), 1) > RISING * before / before.sum())
+def _rising(dataset: Dataset, window: Window) -> BoolVector:
+    """Tell which items far more members bought in the window than in the days before it, bool, (n_items,)."""
+    width = len(dataset.items)
+    entries = dataset.entries.where(window.history & (dataset.entries.kind == PURCHASE_CODE))
+    recent = entries.minute >= window.fit_minute - POPULARITY_DAYS * MINUTES_PER_DAY
+    pairs = np.unique(entries.person_row[recent] * np.int64(width) + entries.item_row[recent])
+    before = np.bincount(pairs % max(width, 1), minlength=width)
+    then = np.bincount(window.truth.items.row, minlength=width)
+    expected = before * (then.sum() / max(int(before.sum()), 1))
+    return np.asarray(then > RISING * expected + RISING_MEMBERS)
 
 
 def _left_out(orders: Sequence[tuple[int, RowVector]], rng: np.random.Generator) -> Iterator[Case]:

@@ -138,7 +138,7 @@ class SimilarSettings:
 
     listed: int = field(default=60, metadata=setting("Items kept per item.", unit="items", minimum=1))
     behaviour: float = field(
-        default=0.5,
+        default=0.8,
         metadata=setting(
             "What members do, beside content, in the likeness of well-known items.", unit="share", minimum=0, maximum=1
         ),

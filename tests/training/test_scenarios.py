@@ -31,13 +31,14 @@ LINES: list[Line] = [
     ("p0", "i1", 8.3),
     ("p0", "i4", 9),
     ("p1", "i3", 8),
+    *((f"p{person}", "i4", 9) for person in (3, 4, 5)),
     ("p2", "i5", 8.1, "view"),
     ("p2", "i4", 8.2, "view"),
     ("p2", "i5", 8.3, "basket_add"),
     ("p2", "i3", 8.4, "purchase"),
     ("p2", "i1", 9.5, "view"),
 ]
-"""Until day 7 all buy i0 and i1; then p0 an order of three and another, p1 one item; p2 visits and buys."""
+"""Until day 7 all buy i0 and i1; then p0 an order of three and another, p1 and others one item; p2 visits and buys."""
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,12 @@ def test_new_items_are_those_of_the_models(asked: dict[tuple[Scenario, int], Que
     assert len(question.queries) == 2
     assert set(question.truth.row.tolist()) == {3}
     assert set(question.baselines[AMONG_NEW].row.tolist()) == {3}
+
+
+def test_a_trend_is_what_more_members_buy_than_before(asked: dict[tuple[Scenario, int], Question]) -> None:
+    question = asked[Scenario.TRENDING, 0]
+    assert set(question.truth.row.tolist()) == {4}
+    assert len(question.queries) == 4
 
 
 def test_no_query_holds_what_came_later(asked: dict[tuple[Scenario, int], Question]) -> None:

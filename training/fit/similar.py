@@ -16,12 +16,15 @@ from training.dataset import ItemFacts, Snapshot
 from training.fit.contents import like_contents, sections_of, strongest
 from training.fit.neighbors import nearest_items
 
+IntVector = npt.NDArray[np.int64]
 DoubleVector = npt.NDArray[np.float64]
 
 VIEW_SHRINKAGE = 0.1
 """Exponent of popularity in the likeness of what is viewed: near 0 is "of those who viewed the one", 1/2 the cosine."""
 FAMILIAR_MEMBERS = 20.0
 """Members who touched an item from whom its behaviour counts half of what it can."""
+OUTSIDE = 0.2
+"""What the likeness by behaviour of items of different sections counts."""
 NAMED, SAME_PRODUCT = 5.0, 2.0
 """What the retailer's own word, and being another pack of the same product, add to standing in for an item."""
 SUBSTITUTE_BEHAVIOUR, SUBSTITUTE_WORTH = 0.25, 0.4
@@ -58,9 +61,17 @@ def fit_likeness(
     share = (behaviour * members / (members + FAMILIAR_MEMBERS)).astype(np.float32)
     # Who has no content, or no behaviour, is judged by the other alone.
     share = np.where(np.diff(content.indptr) == 0, np.float32(1), share)
-    mixed = sp.diags(share) @ together + sp.diags(1 - share) @ content
+    mixed = sp.diags(share) @ _mostly_inside(together, sections_of(data.facts)) + sp.diags(1 - share) @ content
     similar = SimilarRetriever(strongest(mixed, listed))
     return similar, SubstituteRetriever(strongest(_stand_ins(data.facts, sold, content, together), listed))
+
+
+def _mostly_inside(together: sp.csr_matrix, section: IntVector) -> sp.csr_matrix:
+    """Discount what the same members take of other sections: they take everything that everybody takes."""
+    row = np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+    outside = (section[row] != section[together.indices]) & (section[row] >= 0)
+    data = np.where(outside, np.float32(OUTSIDE), np.float32(1)) * together.data
+    return sp.csr_matrix((data, together.indices, together.indptr), shape=together.shape)
 
 
 def _stand_ins(facts: ItemFacts, sold: DoubleVector, content: sp.csr_matrix, together: sp.csr_matrix) -> sp.csr_matrix:
