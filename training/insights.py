@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from recommender.pipeline import Recommender
+from recommender.query import Scenario
 from recommender.ranking import Blend, LearnedRanker, Ranker
 from recommender.storage.catalog import read_items
 from training.ablation import AblationRow, ablate
 from training.compare import BundleComparison, compare_with_promoted
 from training.curve import CurvePoint, curve_days, learning_curve
 from training.dataset import Dataset
-from training.evaluate import panel_for
+from training.evaluate import HOME_DEPTH, panel_for
+from training.fit.diversity import CalibrationRow, DiversityRow, diversity_curve
 from training.fit.ranker import Lessons, fit_ranker, fit_source
 from training.fit.recommender import fit_recommender
 from training.panel import Panel
 from training.place import Place
+from training.pools import retrieve_pools
 from training.progress import Progress
 from training.samples import Sample, sample_slates
 from training.scenarios import ScenarioRow, evaluate_scenarios
@@ -34,6 +37,7 @@ class Insights:
     members: how many.  importance: per scenario, the share of each feature in what the learned ranker decides;
     empty if there is none.  comparison: with the promoted bundle; None if there was none.
     scenarios: what came of the tasks of single placements.
+    diversity, calibration: what each strength of them does to `home`; diversity is empty without categories.
     """
 
     members: int
@@ -43,6 +47,8 @@ class Insights:
     comparison: BundleComparison | None
     scenarios: tuple[ScenarioRow, ...]
     samples: tuple[Sample, ...]
+    diversity: tuple[DiversityRow, ...] = ()
+    calibration: tuple[CalibrationRow, ...] = ()
 
 
 def look_closer(
@@ -82,10 +88,22 @@ def look_closer(
         comparison = _compared(place, recommender, dataset, window, panel, settings, lessons) if compare else None
     with progress.stage("judge placements") as step:
         scenarios = evaluate_scenarios(recommender, dataset, window, settings, step)
+    with progress.stage("spread slates"):
+        pools = retrieve_pools(recommender, panel, (Scenario.HOME,), HOME_DEPTH)
+        diversity, calibration = diversity_curve(pools, dataset, settings, window.fit_minute)
     with progress.stage("sample slates"):
         samples = _samples(place, recommender, dataset, panel, settings.seed, now)
-    importance = importance_of(recommender.ranker)
-    return Insights(len(panel), ablation, curve, importance, comparison, scenarios, samples)
+    return Insights(
+        members=len(panel),
+        ablation=ablation,
+        curve=curve,
+        importance=importance_of(recommender.ranker),
+        comparison=comparison,
+        scenarios=scenarios,
+        samples=samples,
+        diversity=diversity,
+        calibration=calibration,
+    )
 
 
 def fallback_of(ranker: Ranker) -> Blend | None:

@@ -50,7 +50,6 @@ def report_document(
     ranker: object,
     gaps: Sequence[LedgerGap],
     insights: Insights | None = None,
-    diversity: Sequence[object] = (),
 ) -> Document:
     """Put everything a run found out into one JSON document.
 
@@ -63,7 +62,6 @@ def report_document(
         ranker: the weights shown if it is a Blend.
         gaps: missing and thin days of the ledger.
         insights: the closer look at the last test window; None where nobody took it.
-        diversity: rows of what diversification costs and gains, by rising strength: strength, ndcg, diversity.
     """
     return _plain(
         {
@@ -77,7 +75,6 @@ def report_document(
             "gate": None if gate is None else {"passed": gate.passed, "rows": gate.rows},
             "evaluations": evaluations,
             "insights": insights,
-            "diversity": diversity,
             "blend": dict(ranker.weights) if isinstance(ranker, Blend) else {},
             "days": _days(dataset),
             "gaps": gaps,

@@ -118,11 +118,12 @@ def test_placements_and_diversity_are_drawn_where_they_were_judged(shop: tuple[P
         for name, gain in (("memberwise", None), ("popularity", interval))
     ]
     curve = [{"strength": at / 4, "ndcg": interval, "diversity": 0.5 + at / 10, "coverage": 0.1} for at in range(3)]
-    page = to_html(report | {"diversity": curve, "insights": report["insights"] | {"scenarios": tasks}})
+    page = to_html(report | {"insights": report["insights"] | {"scenarios": tasks, "diversity": curve}})
     assert "<code>basket</code>, ndcg@10" in page
     assert "leave one out (7 cases)" in page
     assert "+0.5000</span> [0.4000, 0.6000] against popularity" in page
     assert "What diversity costs" in page
+    assert "What calibration costs" in page
 
 
 def test_comparing_a_report_with_itself(shop: tuple[Place, Trained]) -> None:

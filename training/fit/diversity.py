@@ -88,7 +88,7 @@ def fit_spread(pools: PanelPools, dataset: Dataset, minute: int, settings: Train
 def diversity_curve(
     pools: PanelPools, dataset: Dataset, settings: TrainingSettings, minute: int
 ) -> tuple[tuple[DiversityRow, ...], tuple[CalibrationRow, ...]]:
-    """Return what each strength does on a window, all on the same members.
+    """Return what each strength does on a window, all on the same members; no diversity without categories.
 
     Args:
         as for fit_spread().
@@ -114,7 +114,7 @@ def diversity_curve(
             CALIBRATIONS, intervals[n:], [_novel_part(made, panel) for made in lists[n:]], strict=True
         )
     )
-    return diverse, calibrated
+    return diverse if kinds.any() else (), calibrated
 
 
 def kinds_of(facts: ItemFacts) -> RowVector:
