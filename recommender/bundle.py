@@ -111,7 +111,8 @@ class Bundle:
         from recommender.pipeline import Recommender
 
         if not self._built:
-            texts = {name: self.text(name) for name in self.manifest.files if name.startswith(RANKER_PREFIX)}
+            trees = (name for name in self.manifest.files if name.startswith(RANKER_PREFIX) and name.endswith(".txt"))
+            texts = {name: self.text(name) for name in trees}
             self._built.append(Recommender.from_parts(self.arrays, self.manifest.description, texts))
         return self._built[0]
 
