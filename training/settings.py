@@ -112,10 +112,9 @@ class NeighborSettings:
         default=150,
         metadata=setting("The heaviest items of a history that count for neighbours.", unit="items", minimum=1),
     )
-    dimensions: int = field(default=64, metadata=setting("Dimensions in which members are compared.", minimum=1))
     pool_size: int = field(default=5_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
-    n_peers: int = field(default=100, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
-    sharpness: float = field(default=3.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
+    n_peers: int = field(default=150, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
+    sharpness: float = field(default=2.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
 
 
 @dataclass(frozen=True, slots=True)

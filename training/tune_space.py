@@ -85,7 +85,6 @@ OWN = (
         {
             "neighbors.n_peers": Range(20, 500, whole=True),
             "neighbors.sharpness": Range(0.5, 10),
-            "neighbors.dimensions": Range(16, 128, whole=True),
         },
     ),
     Part(

@@ -76,7 +76,7 @@ def score_items(weights: sp.csr_matrix, matrix: sp.csr_matrix) -> ItemScores:
     entries, sizes = entries_of(matrix, weights.indices)
     total = np.zeros(matrix.shape[1], np.float32)
     np.add.at(total, matrix.indices[entries], np.repeat(weights.data, sizes) * matrix.data[entries])
-    row = np.flatnonzero(total).astype(np.int32)
+    row = np.flatnonzero(total != 0).astype(np.int32)
     return ItemScores(np.array([0, len(row)]), row, total[row])
 
 

@@ -13,23 +13,29 @@ from recommender.candidates import Candidates, head
 from recommender.interactions import Weights, heaviest, matrix_of
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
-from recommender.retrievers.neighbors import best_of, matrix_arrays, matrix_from, score_items
+from recommender.retrievers.linear import damped
+from recommender.retrievers.neighbors import ItemScores, best_of, matrix_arrays, matrix_from, score_items
 
-FloatMatrix = npt.NDArray[np.float32]
+FloatVector = npt.NDArray[np.float32]
+
+OWN_LENGTH, PEER_LENGTH = 1.5, 0.5
+"""By which powers of the two lengths the product of histories is divided: 1 and 1 would be the cosine. This way
+a peer with a long history is not held against them."""
+SAME = 1 - 1e-5
+"""A cosine above it is of the member's own older self: that is the repeat retriever's business."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerRetriever:
     """Scores items by their share in the histories of the nearest members of a pool.
 
-    Members are compared by the cosine of projected histories, so that the cost does not grow with the catalogue.
-
     history_items: the heaviest items of a history that count.
-    projection: float32, (n_items, k), a direction per item.
-    pool: float32, (n_pool, k), projected histories of length 1.
-    purchases: float32 CSR, (n_pool, n_items), the pool's decayed purchases, each row scaled to length 1.
     n_peers: how many nearest members count.
     sharpness: exponent of the similarity in a peer's vote.
+    rarity: float32, (n_items,), how much an item tells when histories are compared.
+    pool: float32 CSR, (n_items, n_pool), damped histories times rarity, turned so that an item finds its members.
+    length: float32, (n_pool,), of the pool's histories; > 0.
+    purchases: float32 CSR, (n_pool, n_items), the pool's damped histories, each row scaled to length 1.
     """
 
     name: ClassVar[str] = "peers"
@@ -38,37 +44,43 @@ class PeerRetriever:
     history_items: int
     n_peers: int
     sharpness: float
-    projection: FloatMatrix
-    pool: FloatMatrix
+    rarity: FloatVector
+    pool: sp.csr_matrix
+    length: FloatVector
     purchases: sp.csr_matrix
 
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return what the nearest members buy."""
-        history = matrix_of(batch.pairs(self.weights), self.projection.shape[0], self.browse_weight)
-        history = heaviest(history, self.history_items)
-        votes = self._votes(project(history, self.projection))
-        return best_of(score_items(votes, self.purchases), batch, count)
+        history = matrix_of(batch.pairs(self.weights), self.pool.shape[0], self.browse_weight)
+        history = telling(damped(heaviest(history, self.history_items)), self.rarity)
+        return best_of(score_items(self._votes(history), self.purchases), batch, count)
 
-    def _votes(self, members: FloatMatrix) -> sp.csr_matrix:
-        """Return the weight of each pool member for each query as CSR, (n_queries, n_pool)."""
-        indptr, indices, data = [0], [], []
-        everyone = np.arange(len(self.pool), dtype=np.int32)
-        for member in members:
-            similarity = self.pool @ member
-            # A member meets their own older self in the pool: that is the repeat retriever's business.
-            similarity[similarity > 1 - 1e-5] = 0
-            nearest = np.sort(head(similarity, everyone, self.n_peers))
-            nearest = nearest[similarity[nearest] > 0]
-            indices.append(nearest)
-            data.append(similarity[nearest] ** np.float32(self.sharpness))
-            indptr.append(indptr[-1] + len(nearest))
-        shape = (len(members), len(self.pool))
-        return sp.csr_matrix((np.concatenate(data), np.concatenate(indices), np.array(indptr)), shape=shape)
+    def _votes(self, history: sp.csr_matrix) -> sp.csr_matrix:
+        """Return the weight of each pool member for each history as CSR, (n_histories, n_pool)."""
+        products = score_items(history, self.pool)
+        own = lengths(history)
+        nearest = [self._nearest(products, i, own[i]) for i in range(history.shape[0])]
+        indptr = np.cumsum([0, *(len(rows) for rows, _ in nearest)])
+        cells = (np.concatenate([vote for _, vote in nearest]), np.concatenate([rows for rows, _ in nearest]), indptr)
+        return sp.csr_matrix(cells, shape=(history.shape[0], len(self.length)))
+
+    def _nearest(self, products: ItemScores, number: int, own: np.float32) -> tuple[npt.NDArray[np.int32], FloatVector]:
+        """Return the pool members nearest to one history, rising, and the weight of their votes."""
+        part = slice(int(products.indptr[number]), int(products.indptr[number + 1]))
+        rows, product = products.row[part].astype(np.int32, copy=False), products.score[part]
+        length = self.length[rows]
+        near = product / (own ** np.float32(OWN_LENGTH) * length ** np.float32(PEER_LENGTH))
+        others = (near > 0) & (product <= np.float32(SAME) * own * length)
+        rows, near = rows[others], near[others]
+        best = head(near, rows, self.n_peers)
+        best = best[np.argsort(rows[best])]
+        return rows[best], near[best] ** np.float32(self.sharpness)
 
     def state(self) -> State:
         """Return the fitted state."""
+        pool = {f"pool_{name}": array for name, array in matrix_arrays(self.pool).items()}
         return State(
-            {"projection": self.projection, "pool": self.pool, **matrix_arrays(self.purchases)},
+            {"rarity": self.rarity, "length": self.length, **pool, **matrix_arrays(self.purchases)},
             {
                 "weights": weights_to(self.weights),
                 "browse_weight": self.browse_weight,
@@ -81,27 +93,35 @@ class PeerRetriever:
     @classmethod
     def from_state(cls, state: State) -> Self:
         """Make the retriever from its fitted state."""
+        pool = {name.removeprefix("pool_"): array for name, array in state.arrays.items() if name.startswith("pool_")}
         return cls(
             state.weights(),
             state.number("browse_weight"),
             int(state.number("history_items")),
             int(state.number("n_peers")),
             state.number("sharpness"),
-            state.arrays["projection"].astype(np.float32, copy=False),
-            state.arrays["pool"].astype(np.float32, copy=False),
+            state.arrays["rarity"].astype(np.float32, copy=False),
+            matrix_from(State(pool)),
+            state.arrays["length"].astype(np.float32, copy=False),
             matrix_from(state),
         )
 
 
-def project(history: sp.csr_matrix, projection: FloatMatrix) -> FloatMatrix:
-    """Project histories and scale them to length 1; an empty history stays zero.
+def telling(history: sp.csr_matrix, rarity: FloatVector) -> sp.csr_matrix:
+    """Return histories whose items count as much as they tell.
 
     Args:
         history: float32 CSR, (n, n_items).
-        projection: float32, (n_items, k).
-    Returns: float32, (n, k).
+        rarity: float32, (n_items,).
     """
-    members: FloatMatrix = np.array(history @ projection, np.float32)
-    length = np.linalg.norm(members, axis=1, keepdims=True)
-    members[length[:, 0] > 0] /= length[length[:, 0] > 0]
-    return members
+    return sp.csr_matrix((history.data * rarity[history.indices], history.indices, history.indptr), shape=history.shape)
+
+
+def lengths(matrix: sp.csr_matrix) -> FloatVector:
+    """Return the Euclidean length of each row, float32, (n,); the same to the last bit in any batch."""
+    squares, bounds = matrix.data * matrix.data, matrix.indptr
+    filled = np.flatnonzero(np.diff(bounds))
+    total = np.zeros(matrix.shape[0], np.float32)
+    if len(filled):
+        total[filled] = np.add.reduceat(squares, bounds[filled])
+    return np.sqrt(total)

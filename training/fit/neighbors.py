@@ -1,4 +1,4 @@
-"""Fit item-item neighbours with `implicit`, and the pool of peers."""
+"""Fit item-item neighbours with `implicit`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import scipy.sparse as sp
 
 from recommender.interactions import Weights, heaviest
 from recommender.retrievers.neighbors import ItemNeighborRetriever
-from recommender.retrievers.peers import PeerRetriever, project
 from training.parallel import apart
 
 
@@ -58,52 +57,3 @@ def nearest_items(
     similarity.eliminate_zeros()
     similarity.sort_indices()
     return similarity
-
-
-def fit_peers(
-    matrix: sp.csr_matrix,
-    weights: Weights,
-    browse_weight: float,
-    *,
-    history_items: int,
-    dimensions: int,
-    pool_size: int,
-    n_peers: int,
-    sharpness: float,
-    seed: int,
-) -> PeerRetriever:
-    """Project members into few dimensions and keep a pool of those with the richest recent history.
-
-    Items are projected by random signs scaled by inverse document frequency: cosines of projected histories are
-    close to those of the histories themselves (Johnson and Lindenstrauss; Achlioptas 2003).
-
-    Args:
-        matrix: float32 CSR, (n_members, n_items), weights by which members are compared and which peers share.
-        history_items: the heaviest items of a history that count, in the fit and in scoring.
-        dimensions, pool_size, n_peers: sizes; > 0.
-        sharpness: exponent of the similarity in a peer's vote.
-        seed: for the projection.
-    """
-    matrix = heaviest(matrix, history_items)
-    rng = np.random.default_rng(seed)
-    members = np.maximum(matrix.getnnz(axis=0), 1)
-    rarity = np.log1p(matrix.shape[0] / members).astype(np.float32)
-    signs = rng.integers(0, 2, (matrix.shape[1], dimensions), dtype=np.int8) * 2 - 1
-    projection = signs.astype(np.float32) * rarity[:, None] / np.float32(np.sqrt(dimensions))
-    richness = np.asarray(matrix.sum(axis=1)).ravel()
-    chosen = np.sort(np.lexsort((np.arange(len(richness)), -richness))[:pool_size])
-    chosen = chosen[richness[chosen] > 0]
-    bought = matrix[chosen]
-    length = np.sqrt(np.asarray(bought.multiply(bought).sum(axis=1)).ravel())
-    scale = np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)
-    bought = (sp.diags(scale.astype(np.float32)) @ bought).tocsr()
-    return PeerRetriever(
-        weights,
-        browse_weight,
-        history_items,
-        n_peers,
-        sharpness,
-        projection,
-        project(matrix[chosen], projection),
-        bought,
-    )

@@ -27,8 +27,9 @@ from training.fit.arrivals import fit_arrivals
 from training.fit.converted import fit_converted
 from training.fit.factors import fit_factors
 from training.fit.linear import fit_linear
-from training.fit.neighbors import fit_item_neighbors, fit_peers
+from training.fit.neighbors import fit_item_neighbors
 from training.fit.occasion import fit_occasion
+from training.fit.peers import fit_peers
 from training.fit.popularity import fit_popularity, fit_trending
 from training.fit.repeat import fit_repeat
 from training.fit.sections import fit_sections
@@ -145,11 +146,9 @@ def _peers(given: Material) -> PeerRetriever:
         given.taste,
         given.browse_weight,
         history_items=option.history_items,
-        dimensions=option.dimensions,
         pool_size=option.pool_size,
         n_peers=option.n_peers,
         sharpness=option.sharpness,
-        seed=given.settings.seed,
     )
 
 

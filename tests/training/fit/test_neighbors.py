@@ -1,4 +1,4 @@
-"""Fitted neighbours of items and of members, by hand."""
+"""Fitted neighbours of items, by hand."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import pytest
 import scipy.sparse as sp
 
 from recommender.retrievers.neighbors import ItemNeighborRetriever
-from recommender.retrievers.peers import PeerRetriever
 from tests.learning import answer, ask, plain_weights
-from training.fit.neighbors import fit_item_neighbors, fit_peers
+from training.fit.neighbors import fit_item_neighbors
 
 WEIGHTS = plain_weights()
 
@@ -21,11 +20,6 @@ def matrix_of(*rows: list[float]) -> sp.csr_matrix:
 def neighbors(matrix: sp.csr_matrix, **changes: float) -> ItemNeighborRetriever:
     options = {"neighbors": 10, "shrinkage": 0.5, "history_items": 50, "threads": 1} | changes
     return fit_item_neighbors(matrix, WEIGHTS, 0.5, **options)  # type: ignore[arg-type]
-
-
-def peers(matrix: sp.csr_matrix, **changes: float) -> PeerRetriever:
-    options = {"dimensions": 64, "pool_size": 10, "n_peers": 5, "sharpness": 2, "history_items": 50, "seed": 7}
-    return fit_peers(matrix, WEIGHTS, 0.5, **(options | changes))  # type: ignore[arg-type]
 
 
 def checkerboard() -> sp.csr_matrix:
@@ -74,40 +68,3 @@ def test_long_histories_count_by_their_heaviest_items() -> None:
 def test_items_nobody_touched() -> None:
     assert neighbors(sp.csr_matrix((0, 4), dtype=np.float32)).similarity.shape == (4, 4)
     assert answer(neighbors(sp.csr_matrix((3, 4), dtype=np.float32)), ask((1, 1))) == {}
-
-
-def test_peers_share_the_taste_of_the_checkerboard() -> None:
-    part = peers(checkerboard())
-    assert set(answer(part, ask((0, 1)), 3)) == {0, 2, 4}
-    assert set(answer(part, ask((1, 1), (3, 1)), 3)) == {1, 3, 5}
-
-
-def test_the_pool_holds_the_richest_members_with_purchases_of_length_one() -> None:
-    matrix = matrix_of([1, 0, 0, 0], [3, 4, 0, 0], [0, 0, 2, 0], [0, 0, 0, 0], [0, 0, 1, 1])
-    part = peers(matrix, pool_size=3)
-    # Sums 1, 7, 2, 0, 2: members 1, 2 and 4, in their own order.
-    assert part.purchases.toarray() == pytest.approx(
-        np.array([[0.6, 0.8, 0, 0], [0, 0, 1, 0], [0, 0, 0.5**0.5, 0.5**0.5]])
-    )
-    assert np.linalg.norm(part.pool, axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
-    assert part.pool.dtype == part.projection.dtype == np.float32
-    assert peers(matrix, pool_size=100).purchases.shape == (4, 4)  # the empty member is nobody's peer
-
-
-def test_rare_items_tell_more() -> None:
-    # Of three members all bought item 0 and one bought item 1: log(1 + 3 / 3) and log(1 + 3 / 1).
-    part = peers(matrix_of([1, 1], [1, 0], [1, 0]))
-    length = np.linalg.norm(part.projection, axis=1)
-    assert length == pytest.approx([np.log(2), np.log(4)], rel=1e-5)
-
-
-def test_projections_repeat_with_the_seed() -> None:
-    first, again, other = peers(checkerboard()), peers(checkerboard()), peers(checkerboard(), seed=8)
-    assert first.projection.tobytes() == again.projection.tobytes()
-    assert first.pool.tobytes() == again.pool.tobytes()
-    assert first.projection.tobytes() != other.projection.tobytes()
-
-
-def test_no_members_no_peers() -> None:
-    part = peers(sp.csr_matrix((0, 4), dtype=np.float32))
-    assert answer(part, ask((1, 1))) == {}

@@ -123,7 +123,7 @@ def test_items_first_sold_after_the_cut_are_known_by_name_only() -> None:
 def test_the_same_seed_gives_the_same_recommender(fitted: Recommender) -> None:
     assert differing(fitted, fit_recommender(market(), CUT, SETTINGS)) == set()
     changed = differing(fitted, fit_recommender(market(), CUT, replace(SETTINGS, seed=8)))
-    assert {name.partition(".")[0] for name in changed} == {"factors", "peers"}
+    assert {name.partition(".")[0] for name in changed} == {"factors"}
 
 
 def test_people_who_must_not_shape_the_models_do_not(fitted: Recommender) -> None:
