@@ -137,10 +137,11 @@ def _compared(
         seen = window.cut(dataset)
         fitted = recommender if same else fit_recommender(seen, window.fit_minute, chosen)
         if not isinstance(promoted.ranker, LearnedRanker):
-            return replace(fitted, ranker=promoted.ranker)
+            return replace(fitted, ranker=promoted.ranker, spread=promoted.spread)
         source = fit_source(seen, window.fit_minute, fitted, chosen)
         learned = tuple(promoted.ranker.trees)
-        return replace(fitted, ranker=fit_ranker(lessons, promoted.ranker.blend, source, chosen, learned))
+        ranker = fit_ranker(lessons, promoted.ranker.blend, source, chosen, learned)
+        return replace(fitted, ranker=ranker, spread=promoted.spread)
 
     return compare_with_promoted(place, recommender, dataset, panel, settings, recipe)
 
