@@ -42,12 +42,14 @@ class Pool:
 
     indptr: int64, (n_queries + 1,).  row: int32, (n,).
     scores: float32, (n, n_retrievers); NaN where a retriever did not find the item.
+    ranks: float32, (n, n_retrievers), the place in the retriever's list, 0 = first; NaN likewise.
     retrievers: their names, in column order.
     """
 
     indptr: IntVector
     row: RowVector
     scores: FloatMatrix
+    ranks: FloatMatrix
     retrievers: tuple[str, ...]
 
     @property
@@ -59,7 +61,8 @@ class Pool:
         """Return the pool of the queries from `start` to before `stop`."""
         first, last = int(self.indptr[start]), int(self.indptr[stop])
         bounds = self.indptr[start : stop + 1] - first
-        return Pool(bounds, self.row[first:last], self.scores[first:last], self.retrievers)
+        entries = slice(first, last)
+        return Pool(bounds, self.row[entries], self.scores[entries], self.ranks[entries], self.retrievers)
 
     def heard(self, heeded: BoolMatrix) -> Pool:
         """Return the pool with only what each query heeds: other scores are NaN, candidates without any left out.
@@ -69,10 +72,12 @@ class Pool:
         """
         if heeded.all():
             return self
-        scores = np.where(heeded[self.query], self.scores, np.float32(np.nan))
+        heard = heeded[self.query]
+        scores, ranks = (np.where(heard, part, np.float32(np.nan)) for part in (self.scores, self.ranks))
         kept = ~np.isnan(scores).all(axis=1)
         passed = np.concatenate(([0], np.cumsum(kept)))
-        return Pool(passed[self.indptr].astype(np.int64), self.row[kept], scores[kept], self.retrievers)
+        indptr = passed[self.indptr].astype(np.int64)
+        return Pool(indptr, self.row[kept], scores[kept], ranks[kept], self.retrievers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +209,14 @@ def unite(found: dict[str, Candidates]) -> Pool:
         distinct, indptr = row[first], np.searchsorted(query[first], np.arange(n_queries + 1))
     scores = np.full((len(distinct), len(names)), np.nan, np.float32)
     scores[place, column] = score
-    return Pool(indptr, distinct, scores, names)
+    ranks = np.full_like(scores, np.nan)
+    ranks[place, column] = np.concatenate([_places(part.indptr) for part in found.values()])
+    return Pool(indptr, distinct, scores, ranks, names)
+
+
+def _places(indptr: IntVector) -> IntVector:
+    """Return each position's place in its segment."""
+    return np.arange(int(indptr[-1])) - np.repeat(indptr[:-1], np.diff(indptr))
 
 
 def relative_scores(pool: Pool) -> FloatMatrix:

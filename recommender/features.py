@@ -173,11 +173,10 @@ class FeatureSource:
 
     def _ranks(self, pool: Pool) -> FloatMatrix:
         """Return the place in each retriever's list, in the order of `retrievers`; NaN where it is not in it."""
-        ranks = ranks_of(pool)
         found = np.full((len(pool.row), len(self.retrievers)), np.nan, np.float32)
         for number, name in enumerate(self.retrievers):
             if name in pool.retrievers:
-                found[:, number] = ranks[:, pool.retrievers.index(name)]
+                found[:, number] = pool.ranks[:, pool.retrievers.index(name)]
         return found
 
     def _pair(self, batch: Batch, pairs: Pairs, history: IntVector, row: RowVector) -> FloatMatrix:
@@ -279,21 +278,6 @@ def find(keys: IntVector, wanted: IntVector) -> tuple[IntVector, BoolVector]:
 def days(minutes: npt.NDArray[np.integer]) -> FloatVector:
     """Return minutes as days, float32."""
     return (minutes / MINUTES_PER_DAY).astype(np.float32)
-
-
-def ranks_of(pool: Pool) -> FloatMatrix:
-    """Return the place of each candidate in each retriever's list of its query, 0 = first; NaN if not in it.
-
-    Returns: float32, (n, n_retrievers); ties fall to the lower row.
-    """
-    ranks = np.full(pool.scores.shape, np.nan, np.float32)
-    query = pool.query
-    for column, score in enumerate(pool.scores.T):
-        kept = np.flatnonzero(~np.isnan(score))
-        order = kept[np.lexsort((-score[kept], query[kept]))]
-        starts = np.searchsorted(query[order], np.arange(len(pool.indptr) - 1))
-        ranks[order, column] = np.arange(len(order)) - starts[query[order]]
-    return ranks
 
 
 def _mean(total: npt.NDArray[np.float64], count: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:

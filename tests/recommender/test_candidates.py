@@ -81,6 +81,8 @@ def test_unite() -> None:
     assert pool.row.tolist() == [1, 2, 3, 4, 0]
     expected = [[1, 7], [np.nan, 6], [2, np.nan], [np.nan, 1], [5, np.nan]]
     assert pool.scores == pytest.approx(np.array(expected), nan_ok=True)
+    places = [[1, 0], [np.nan, 1], [0, np.nan], [np.nan, 0], [0, np.nan]]
+    assert pool.ranks == pytest.approx(np.array(places), nan_ok=True)
 
 
 def test_unite_nothing() -> None:

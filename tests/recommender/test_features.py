@@ -11,7 +11,7 @@ import pytest
 from recommender.candidates import Pool
 from recommender.errors import BundleError
 from recommender.events import EventKind
-from recommender.features import GROUPS, ITEM_FEATURES, FeatureSource, find, ranks_of
+from recommender.features import GROUPS, ITEM_FEATURES, FeatureSource, find
 from recommender.query import Query
 from recommender.retrievers.base import State
 from tests.learning import ask, batch, plain_weights, random_queries
@@ -48,7 +48,8 @@ def pool_for(*rows: list[int]) -> Pool:
     scores[:, 0] = np.concatenate([1.0 / (1 + np.arange(len(part))) for part in rows])
     indptr = np.cumsum([0, *(len(part) for part in rows)])
     scores[indptr[:-1], 1] = 5.0
-    return Pool(indptr.astype(np.int64), row, scores, ("repeat", "popularity"))
+    ranks = np.where(np.isnan(scores), NAN, np.concatenate([np.arange(len(part)) for part in rows])[:, None])
+    return Pool(indptr.astype(np.int64), row, scores, ranks.astype(np.float32), ("repeat", "popularity"))
 
 
 def features(query: Query, *rows: int) -> dict[str, list[float]]:
@@ -63,10 +64,6 @@ def test_ranks_are_places_in_each_retrievers_list() -> None:
     found = features(ask(), 0, 3)
     assert found["rank_repeat"] == [0, 1]
     assert found["rank_popularity"] == pytest.approx([0, NAN], nan_ok=True)
-
-
-def test_ranks_start_again_with_each_query() -> None:
-    assert ranks_of(pool_for([4, 5], [1, 2]))[:, 0].tolist() == [0, 1, 0, 1]
 
 
 def test_what_was_bought_before() -> None:

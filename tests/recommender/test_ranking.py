@@ -19,6 +19,7 @@ POOL = Pool(
     np.array([0, 3, 3, 5], np.int64),
     np.array([1, 4, 6, 0, 4], np.int32),
     np.array([[4, NAN], [1, 0.5], [NAN, 0.25], [NAN, 8], [2, 2]], np.float32),
+    np.array([[0, NAN], [1, 0], [NAN, 1], [NAN, 0], [0, 1]], np.float32),
     ("a", "b"),
 )
 """Three queries: three candidates, none, two."""
@@ -30,14 +31,13 @@ def test_scores_are_relative_to_the_best_of_the_query() -> None:
 
 def test_scores_below_zero_and_absent_ones_are_zero() -> None:
     scores = np.array([[-1, 0], [-2, NAN]], np.float32)
-    assert relative_scores(Pool(np.array([0, 2]), np.array([0, 1], np.int32), scores, ("a", "b"))).tolist() == [
-        [0, 0],
-        [0, 0],
-    ]
+    pool = Pool(np.array([0, 2]), np.array([0, 1], np.int32), scores, np.zeros_like(scores), ("a", "b"))
+    assert relative_scores(pool).tolist() == [[0, 0], [0, 0]]
 
 
 def test_a_pool_may_be_empty() -> None:
-    pool = Pool(np.array([0, 0]), np.empty(0, np.int32), np.empty((0, 2), np.float32), ("a", "b"))
+    nothing = np.empty((0, 2), np.float32)
+    pool = Pool(np.array([0, 0]), np.empty(0, np.int32), nothing, nothing, ("a", "b"))
     assert relative_scores(pool).shape == (0, 2)
     assert len(Blend({Scenario.HOME: {"a": 1}}).rank(pool, batch(ask()), [Scenario.HOME]).score) == 0
 

@@ -30,12 +30,9 @@ def pool_of(names: tuple[str, ...], *people: Mapping[int, Sequence[float]]) -> P
     """Lay people's candidates out, given as scores by retriever per item row."""
     rows = [row for person in people for row in sorted(person)]
     scores = [person[row] for person in people for row in sorted(person)]
-    return Pool(
-        np.cumsum([0, *(len(person) for person in people)]).astype(np.int64),
-        np.array(rows, np.int32),
-        np.array(scores, np.float32).reshape(-1, len(names)),
-        names,
-    )
+    table = np.array(scores, np.float32).reshape(-1, len(names))
+    indptr = np.cumsum([0, *(len(person) for person in people)]).astype(np.int64)
+    return Pool(indptr, np.array(rows, np.int32), table, np.zeros_like(table), names)
 
 
 def reached(pools: list[Pool], truth: Ragged, weights: dict[str, float]) -> float:

@@ -64,7 +64,7 @@ def test_few_cases_leave_the_start_weights(fitted: Recommender, window: Window) 
 
 def test_popularity_never_makes_items_alike(fitted: Recommender) -> None:
     scores = np.ones((2, 3), np.float32)
-    pool = Pool(np.array([0, 1, 2]), np.array([3, 4], np.int32), scores, ("similar", "popularity", "repeat"))
+    pool = Pool(np.array([0, 1, 2]), np.array([3, 4], np.int32), scores, scores, ("similar", "popularity", "repeat"))
     heard = _heard(pool, Scenario.SIMILAR)
     assert np.isnan(heard.scores).tolist() == [[False, True, True]] * 2
     assert _heard(pool, Scenario.BASKET) is pool
