@@ -14,7 +14,7 @@ import numpy as np
 
 from recommender.events import EventKind
 from recommender.history import MINUTES_PER_DAY
-from recommender.ranking import Blend
+from recommender.ranking import Blend, LearnedRanker
 from recommender.storage.loads import LedgerGap
 from training.dataset import Dataset
 from training.evaluate import MEMBERWISE
@@ -59,7 +59,7 @@ def report_document(
         split: its windows; None for an evaluation on later events.
         gate: the verdict; None where nothing was published.
         evaluations: of the test windows, oldest first; the last one leads the page.
-        ranker: the weights shown if it is a Blend.
+        ranker: a Blend, or a learned ranker on top of one: its weights are shown.
         gaps: missing and thin days of the ledger.
         insights: the closer look at the last test window; None where nobody took it.
     """
@@ -75,7 +75,7 @@ def report_document(
             "gate": None if gate is None else {"passed": gate.passed, "rows": gate.rows},
             "evaluations": evaluations,
             "insights": insights,
-            "blend": dict(ranker.weights) if isinstance(ranker, Blend) else {},
+            "blend": _blend_weights(ranker),
             "days": _days(dataset),
             "gaps": gaps,
             "settings": facts.settings,
@@ -127,6 +127,11 @@ def compare_reports(first: Document, second: Document) -> tuple[bool, list[Compa
         means = [None if interval is None else interval["mean"] for interval in found]
         lines.append(Comparison(subset, measure, means[0], means[1]))
     return same, lines
+
+
+def _blend_weights(ranker: object) -> Document:
+    blend = ranker.blend if isinstance(ranker, LearnedRanker) else ranker
+    return {str(name): weights for name, weights in blend.weights.items()} if isinstance(blend, Blend) else {}
 
 
 def _data(dataset: Dataset) -> Document:

@@ -42,7 +42,8 @@ def test_the_json_says_what_was_done(shop: tuple[Place, Trained]) -> None:
     assert report["data"]["people"] == 40
     assert report["data"]["by_kind"].keys() == {"purchase"}
     assert report["split"]["protocol"] == "time"
-    assert [window["name"] for window in report["split"]["windows"]] == ["validation", "test"]
+    names = [window["name"] for window in report["split"]["windows"]]
+    assert names == ["ranker 3", "ranker 2", "ranker 1", "validation", "test"]
     assert report["gate"]["passed"] is True
     assert report["blend"]["home"]
     assert len(report["days"]) == 100
