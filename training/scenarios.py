@@ -21,7 +21,7 @@ from training.windows import Window
 RowVector = npt.NDArray[np.int32]
 
 MEASURES = ("ndcg@10", "recall@10", "hit_rate@10")
-MOST_MEMBERS = 1500
+MOST_MEMBERS = 1000
 """Members asked per scenario."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import ServiceSettings
+from recommender.query import Scenario
 from tests.flows.running import Asker, asker, memberwise, running, wait_until
 from tests.shop import ITEMS, MEMBERS, NOW, settings_at
 
@@ -108,9 +109,30 @@ def agree_with_the_command(settings: ServiceSettings, who: Asker) -> None:
     """`memberwise recommend` and the API give the same lists, also after fresh events."""
     asked = settings.home / "asked.csv"
     write(asked, ({"member_id": member_id} for member_id in MEMBERS[:8]))
-    for scenario in ("home", "buy_again", "discover", "trending"):
+    about = {
+        "similar": ({"item_id": ITEMS[3]}, ("--item", ITEMS[3])),
+        "substitutes": ({"item_id": ITEMS[3]}, ("--item", ITEMS[3])),
+        "basket": ({"basket_item_ids": ITEMS[3:5]}, ("--basket", ITEMS[3], "--basket", ITEMS[4])),
+        "session": (
+            {"events": [{"item_id": ITEMS[7]}, {"item_id": ITEMS[9]}]},
+            ("--viewed", ITEMS[7], "--viewed", ITEMS[9]),
+        ),
+    }
+    for scenario in Scenario:
+        context, options = about.get(scenario, ({}, ()))
         out = settings.home / f"{scenario}.csv"
-        words = ("--members", str(asked), "--scenario", scenario, "--count", "9", "--stock", "--out", str(out))
+        words = (
+            "--members",
+            str(asked),
+            "--scenario",
+            scenario,
+            "--count",
+            "9",
+            "--stock",
+            "--out",
+            str(out),
+            *options,
+        )
         done = memberwise(settings, "recommend", *words)
         assert done.returncode == 0, done.stderr
         lists: dict[str, list[str]] = {}
@@ -118,7 +140,8 @@ def agree_with_the_command(settings: ServiceSettings, who: Asker) -> None:
             for row in csv.DictReader(file):
                 lists.setdefault(row["member_id"], []).append(row["item_id"])
         for member_id in MEMBERS[:8]:
-            assert slate(who, member_id, scenario=scenario, count=9) == lists[member_id], (scenario, member_id)
+            answer = slate(who, member_id, scenario=scenario, count=9, context=context)
+            assert answer == lists[member_id], (scenario, member_id)
 
 
 def revoke(settings: ServiceSettings, who: Asker, key_id: str) -> None:

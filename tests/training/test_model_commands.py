@@ -194,6 +194,17 @@ def test_recommend_writes_and_says_how_fast(place: Place, tmp_path: Path) -> Non
     assert len(out.read_text("utf-8").splitlines()) == 121
 
 
+def test_recommend_is_told_what_its_lists_are_about(place: Place, tmp_path: Path) -> None:
+    out = tmp_path / "lists.csv"
+    words = ("recommend", "--members", "all", "--scenario", "substitutes", "--out", str(out))
+    result = run(place, *words)
+    assert result.exit_code == 2
+    assert "--item ID" in result.output
+    assert not out.exists()
+    assert "substitutes" in run(place, *words, "--item", "i03").output + result.output
+    assert out.exists()
+
+
 def test_recommend_counts_flags_and_early_times(place: Place, tmp_path: Path) -> None:
     asked = tmp_path / "asked.csv"
     asked.write_text("member_id,at\nm00,2024-02-01\nnobody,2030-01-01\n", "utf-8")

@@ -34,7 +34,7 @@ says what a trend is worth.
 """
 FEWEST_CASES = 50
 """With fewer, a scenario keeps its start weights."""
-MOST_MEMBERS = 500
+MOST_MEMBERS = 400
 
 
 def fit_scenarios(
