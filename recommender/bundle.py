@@ -36,8 +36,8 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 SETTINGS = "settings.toml"
 REPORT_PREFIX = "report."
-RANKER_PREFIX = "ranker."
 """Files named so belong to the bundle but not to its identity: the same models always have the same id."""
+_RANKER_TEXT = re.compile(r"ranker\..+\.txt")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _BUNDLE_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
 _SUBJECTS = "subjects.keys"

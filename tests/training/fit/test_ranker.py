@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recommender.bundle import open_bundle, write_bundle
 from recommender.pipeline import Recommender
 from recommender.query import Scenario
 from recommender.ranking import BLEND_FEATURE, Blend, LearnedRanker
@@ -25,6 +27,7 @@ SETTINGS = TrainingSettings(
     factors=FactorSettings(factors=4, iterations=2),
     ranker=RankerSettings(least_lists=20, lists_per_tree=2, least_in_leaf=5, wrong=20),
 )
+NOW = datetime(2024, 4, 1, tzinfo=UTC)
 BLEND = Blend(START_WEIGHTS)
 PEOPLE, ITEMS, DAYS = 40, 30, 60
 
@@ -178,14 +181,18 @@ def test_slates_are_the_same_alone_and_in_a_batch(
         assert alone.score.tolist() == slate.score.tolist()
 
 
-def test_the_same_ranker_from_a_bundle(learned: tuple[Recommender, Lessons], dataset: Dataset, window: Window) -> None:
+def test_the_same_ranker_from_a_bundle(
+    learned: tuple[Recommender, Lessons], dataset: Dataset, window: Window, tmp_path: Path
+) -> None:
     recommender, _ = learned
-    arrays, description = recommender.parts()
-    again = Recommender.from_parts(arrays, json.loads(json.dumps(description)), recommender.texts())
+    draft = draft_bundle(recommender, dataset, SETTINGS, NOW)
+    write_bundle(tmp_path, draft.arrays, draft.description, draft.settings_text, draft.facts, draft.texts)
+    bundle = open_bundle(tmp_path / draft.bundle_id)
     (queries,) = panel_for(dataset, window, SETTINGS, 0).queries({Scenario.HOME: 10})
-    mine, loaded = recommender.recommend(queries), again.recommend(queries)
+    mine, loaded = recommender.recommend(queries), bundle.recommender().recommend(queries)
     assert [slate.score.tolist() for slate in mine] == [slate.score.tolist() for slate in loaded]
-    assert set(recommender.texts()) == {"ranker.home.txt", "ranker.discover.txt"}
+    assert "tree" in bundle.text("ranker.home.txt")
+    assert "tree" in bundle.text("ranker.discover.txt")
 
 
 def test_contributions_add_up_to_the_score(
