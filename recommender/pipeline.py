@@ -25,7 +25,7 @@ from recommender.retrievers import RETRIEVERS
 from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.base import Json, Retriever, State, as_list, as_number, as_table, as_texts
 from recommender.retrievers.popularity import PopularityRetriever
-from recommender.rules import all_masks, both, count_dropped, scenario_mask
+from recommender.rules import NEVER_BOUGHT, all_masks, both, count_dropped, scenario_mask
 
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
@@ -173,7 +173,7 @@ class Recommender:
         free = np.ones(n_all, bool) if allowed is None else allowed.copy()
         free[taken] = False
         free[query.context.hidden] = False
-        if query.scenario is Scenario.DISCOVER and query.personal:
+        if query.scenario in NEVER_BOUGHT and query.personal:
             free[query.history.item_row[query.history.kind == PURCHASE_CODE]] = False
         order = self.popularity.order()
         known = order[free[order]][:missing]

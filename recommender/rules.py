@@ -11,11 +11,14 @@ from recommender.query import Query, Scenario
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
 
+NEVER_BOUGHT = (Scenario.DISCOVER, Scenario.NEW)
+"""Scenarios that hold only what the customer never bought."""
+
 
 def scenario_mask(query: Query, n_items: int) -> BoolVector | None:
     """Return the items that the scenario is about, or None for all.
 
-    `buy_again` holds only items bought before, `discover` only items never bought. The items that a request
+    `buy_again` holds only items bought before, `discover` and `new` only items never bought. The items that a request
     is about are known to the customer: no slate holds them.
     """
     allowed = _by_purchases(query, n_items)
@@ -27,11 +30,11 @@ def scenario_mask(query: Query, n_items: int) -> BoolVector | None:
 
 def _by_purchases(query: Query, n_items: int) -> BoolVector | None:
     """Return the items that the customer must have bought, or must not."""
-    if query.scenario not in (Scenario.BUY_AGAIN, Scenario.DISCOVER) or not query.personal:
+    if query.scenario not in (Scenario.BUY_AGAIN, *NEVER_BOUGHT) or not query.personal:
         return None
     bought = np.zeros(n_items, bool)
     bought[query.history.item_row[query.history.kind == PURCHASE_CODE]] = True
-    if query.scenario is Scenario.DISCOVER:
+    if query.scenario in NEVER_BOUGHT:
         return ~bought
     # Without anything bought there is nothing to buy again: the slate is filled from popularity instead.
     return bought if bought.any() else None

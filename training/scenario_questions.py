@@ -24,7 +24,7 @@ from training.fit.contents import sections_of
 from training.keys import is_in
 from training.metrics import Ragged
 from training.panel import Panel
-from training.windows import Window
+from training.windows import Subset, Window
 
 BoolVector = npt.NDArray[np.bool_]
 IntVector = npt.NDArray[np.int64]
@@ -114,8 +114,9 @@ class _Asker:
         return Question(scenario, task, queries, Ragged.of([case.taken for case in cases]), baselines)
 
     def ask_new(self, new: BoolVector) -> Question:
-        """Ask which of the new items people bought, beside the best sellers of the new items."""
-        cases = _among(self._panel, new)
+        """Ask which of the new items people bought for the first time, beside the best sellers of the new items."""
+        truth = self._panel.truth
+        cases = _among(replace(self._panel, truth=replace(truth, items=truth.of(Subset.NOVEL))), new)
         question = self.ask(Scenario.NEW, "new items that were bought", cases, known=True)
         popular = self._popular[new[self._popular]]
         return replace(question, baselines={AMONG_NEW: Ragged.of([self._list(popular, case) for case in cases])})

@@ -73,9 +73,9 @@ NOTHING_SAID = ContextBody()
 _SLATE = """
 `home`: what this customer may want now, bought before or not. `buy_again`: only what they bought before.
 `discover`: nothing they bought before. `trending`: what sells better than usual lately. `new`: what has come
-into the range lately. Four more are about what `context` names, and need it: `similar` (items like
-`item_id`), `substitutes` (what to take in its place, such as when it is sold out), `basket` (what goes with
-`basket_item_ids`) and `session` (what fits the running visit in `events`).
+into the range lately and they have not bought. Four more are about what `context` names, and need it:
+`similar` (items like `item_id`), `substitutes` (what to take in its place, such as when it is sold out),
+`basket` (what goes with `basket_item_ids`) and `session` (what fits the running visit in `events`).
 
 The slate is full whenever enough items can be sold: stock, assortment, seasons and exclusions apply before
 the cut. Who or what is not known never is an error: `flags` says so (`anonymous`, `unknown_member`,

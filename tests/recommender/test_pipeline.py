@@ -161,6 +161,7 @@ def test_new_shows_what_arrived_and_before_others_what_the_models_do_not_know() 
     shop = toy_recommender(popular=[8, 4, 2, 1, 1, 0], new={5: 0.1, 3: 0.05}, weights=weights)
     slate = slate_of(ask((1, 10), scenario=Scenario.NEW, count=2), shop)
     assert (slate.row.tolist(), slate.strategy) == ([5, 3], "personal")
+    assert rows_of(ask((5, 3), (0, 9), scenario=Scenario.NEW, count=9), shop) == [3, 1, 2, 4]
     later = (allow("not_sellable", 8, *range(8)),)
     slate = slate_of(ask(scenario=Scenario.NEW, count=6, masks=later), shop)
     assert (slate.row.tolist(), slate.strategy) == ([5, 3, 6, 7, 0, 1], "popular+filled")
@@ -335,7 +336,7 @@ def equal(left: Slate, right: Slate) -> bool:
 def test_slates_are_full_distinct_and_hold_allowed_items_only(world: World) -> None:
     for query, slate in zip(world.queries, world.shop.recommend(world.queries), strict=True):
         allowed = allowed_rows(query, world)
-        if query.scenario is Scenario.DISCOVER and query.personal:
+        if query.scenario in (Scenario.DISCOVER, Scenario.NEW) and query.personal:
             allowed -= bought_rows(query)
         shown = slate.row.tolist()
         assert len(shown) == len(set(shown)) == min(query.count, len(allowed))

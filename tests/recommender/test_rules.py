@@ -21,8 +21,9 @@ def test_buy_again_is_about_what_was_bought() -> None:
     assert allowed_in(Scenario.BUY_AGAIN) == [1, 3]
 
 
-def test_discover_is_about_what_was_never_bought() -> None:
+def test_discover_and_new_are_about_what_was_never_bought() -> None:
     assert allowed_in(Scenario.DISCOVER) == [0, 2, 4]
+    assert allowed_in(Scenario.NEW) == [0, 2, 4]
 
 
 @pytest.mark.parametrize("scenario", [Scenario.HOME, Scenario.TRENDING])
