@@ -9,6 +9,7 @@ from typing import Any
 WIDTH, HEIGHT = 640, 240
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 30
 TICKS = 4
+LABEL_WIDTH = 36
 Point = tuple[float, float, float, float, str]
 """x, mean, low, high, label under the axis."""
 
@@ -30,13 +31,13 @@ def line_chart(lines: Sequence[Line]) -> dict[str, Any]:
     points = [point for line in lines for point in line.points]
     x = _scale([point[0] for point in points], LEFT, WIDTH - RIGHT)
     top = max((point[3] for point in points), default=1.0) or 1.0
-    labels = {point[0]: point[4] for point in points}
+    labels = sorted({point[0]: point[4] for point in points}.items())
     return {
         "width": WIDTH,
         "height": HEIGHT,
         "lines": [_drawn(line, x, top) for line in lines],
         "ticks": _ticks(top),
-        "labels": [{"x": round(x(at), 1), "text": text} for at, text in sorted(labels.items())],
+        "labels": _apart([{"x": round(x(at), 1), "text": text} for at, text in labels]),
     }
 
 
@@ -79,6 +80,15 @@ def _drawn(line: Line, x: Any, top: float) -> dict[str, Any]:
             for spot, (_, mean, low, high, label) in zip(spots, line.points, strict=True)
         ],
     }
+
+
+def _apart(labels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out labels that would touch the one before."""
+    kept: list[dict[str, Any]] = []
+    for label in labels:
+        if not kept or label["x"] - kept[-1]["x"] >= LABEL_WIDTH:
+            kept.append(label)
+    return kept
 
 
 def _scale(values: Sequence[float], first: float, last: float) -> Any:

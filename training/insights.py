@@ -113,13 +113,17 @@ def fallback_of(ranker: Ranker) -> Blend | None:
 
 
 def importance_of(ranker: Ranker) -> dict[str, dict[str, float]]:
-    """Return the share of each feature by scenario, largest first; empty for a ranker that does not say."""
+    """Return the share of each feature by scenario, largest first; empty for a ranker that does not say.
+
+    Scenarios that the same trees order are named together.
+    """
     tell = getattr(ranker, "importance", None)
     found: Mapping[str, Mapping[str, float]] = {} if tell is None else tell()
-    return {
-        str(scenario): dict(sorted(shares.items(), key=lambda part: (-part[1], part[0])))
-        for scenario, shares in found.items()
-    }
+    named: dict[tuple[tuple[str, float], ...], list[str]] = {}
+    for scenario, shares in found.items():
+        ordered = tuple(sorted(shares.items(), key=lambda part: (-part[1], part[0])))
+        named.setdefault(ordered, []).append(str(scenario))
+    return {", ".join(scenarios): dict(shares) for shares, scenarios in named.items()}
 
 
 def _compared(

@@ -24,6 +24,11 @@ def test_a_single_point_and_nothing_at_all() -> None:
     assert column_chart({}, [])["columns"] == []
 
 
+def test_labels_that_would_touch_are_left_out() -> None:
+    chart = line_chart([Line("all", [(at, 0.5, 0.4, 0.6, str(at)) for at in (0.0, 0.01, 0.5, 1.0)])])
+    assert [label["text"] for label in chart["labels"]] == ["0.0", "0.5", "1.0"]
+
+
 def test_columns_stand_side_by_side_on_the_floor() -> None:
     chart = column_chart({"one": [0.2, 0.4], "two": [0.1, 0.0]}, ["a", "b"])
     first, second, third, fourth = chart["columns"]

@@ -198,8 +198,10 @@ def test_a_closer_look_at_everything(scene: Scene) -> None:
 def test_importance_is_asked_of_rankers_that_tell() -> None:
     class Telling(Blend):
         def importance(self) -> dict[Scenario, dict[str, float]]:
-            return {Scenario.HOME: {"b": 0.25, "a": 0.25, "c": 0.5}}
+            same = {"b": 0.25, "a": 0.25, "c": 0.5}
+            return {Scenario.HOME: same, Scenario.DISCOVER: {"a": 1.0}, Scenario.BUY_AGAIN: dict(same)}
 
     found = importance_of(Telling(START_WEIGHTS))
-    assert list(found["home"].items()) == [("c", 0.5), ("a", 0.25), ("b", 0.25)]
+    assert list(found) == ["home, buy_again", "discover"]
+    assert list(found["home, buy_again"].items()) == [("c", 0.5), ("a", 0.25), ("b", 0.25)]
     assert importance_of(Blend(START_WEIGHTS)) == {}
