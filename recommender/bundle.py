@@ -111,7 +111,7 @@ class Bundle:
         from recommender.pipeline import Recommender
 
         if not self._built:
-            trees = (name for name in self.manifest.files if name.startswith(RANKER_PREFIX) and name.endswith(".txt"))
+            trees = (name for name in self.manifest.files if _RANKER_TEXT.fullmatch(name))
             texts = {name: self.text(name) for name in trees}
             self._built.append(Recommender.from_parts(self.arrays, self.manifest.description, texts))
         return self._built[0]
