@@ -53,12 +53,12 @@ _ABOUT: dict[str, dict[Scenario, str]] = {
     "en": {
         Scenario.BUY_AGAIN: "this placement shows only what was bought before, and it was not",
         Scenario.DISCOVER: "this placement shows only what was not bought before, and it was",
-        Scenario.NEW: "this placement shows only what is new, and it is not",
+        Scenario.NEW: "this placement shows only what is new and was not bought before",
     },
     "zh": {
         Scenario.BUY_AGAIN: "此场景只展示买过的商品，而该商品没有买过",
         Scenario.DISCOVER: "此场景只展示没有买过的商品，而该商品已买过",
-        Scenario.NEW: "此场景只展示新品，而该商品不是新品",
+        Scenario.NEW: "此场景只展示没有买过的新品",
     },
 }
 _KNOWN = {"en": "the request is about it", "zh": "请求本身就是关于它的"}
