@@ -6,18 +6,24 @@ window has learned from the windows before it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recommender.pipeline import Recommender
 from recommender.query import Scenario
 from recommender.ranking import Blend, LearnedRanker, Ranker
 from training.dataset import Dataset
-from training.evaluate import panel_for
+from training.evaluate import DEPTHS, panel_for
+from training.fit.blend import TUNED
 from training.fit.ranker import Lessons, fit_ranker, fit_source, take_lessons
 from training.fit.recommender import DEPTH, fit_recommender
+from training.pools import PanelPools, retrieve_pools
 from training.progress import Progress
 from training.settings import TrainingSettings
 from training.windows import Window
+
+BLEND_WINDOWS = 2
+"""Windows before the validation window on which the blend is tuned too."""
 
 
 @dataclass(slots=True)
@@ -25,6 +31,7 @@ class Course:
     """One walk through the windows of a dataset.
 
     lessons: of the windows walked through, oldest first.
+    pools: what was found for the last of them, on which the blend is tuned beside the validation window.
     newest: the last models fitted, from which the next ones' factors continue.
     """
 
@@ -32,6 +39,7 @@ class Course:
     settings: TrainingSettings
     progress: Progress
     lessons: list[Lessons] = field(default_factory=list)
+    pools: list[PanelPools] = field(default_factory=list)
     newest: Recommender | None = None
 
     def fit(self, window: Window | None, personal: bool = False) -> Recommender:
@@ -47,9 +55,21 @@ class Course:
             self.newest = fit_recommender(dataset, minute, self.settings, lambda part: step(1), self.newest, personal)
         return self.newest
 
-    def study(self, window: Window) -> None:
-        """Fit models for a window that only the ranker learns from, and take its lesson."""
-        self.learn(self.fit(window, personal=True), window)
+    def study(self, windows: Sequence[Window]) -> None:
+        """Walk through the windows before the validation window: take each one's lesson.
+
+        What is found for the last of them is kept, so that the blend is tuned on more than one window.
+        """
+        for number, window in enumerate(windows):
+            recommender = self.fit(window, personal=True)
+            if number >= len(windows) - BLEND_WINDOWS:
+                self.pools.append(self._retrieve(recommender, window))
+            self.learn(recommender, window)
+
+    def _retrieve(self, recommender: Recommender, window: Window) -> PanelPools:
+        panel = panel_for(self.dataset, window, self.settings, self.settings.evaluation.tuning_members // 2)
+        with self.progress.stage(f"retrieve for {window.name}", len(panel) * len(TUNED)) as step:
+            return retrieve_pools(recommender, panel, tuple(TUNED), max(DEPTHS), step)
 
     def learn(self, recommender: Recommender, window: Window) -> None:
         """Take a window's lesson with models that were fitted on what lay before it."""

@@ -102,8 +102,7 @@ def learn(data: Dataset, settings: TrainingSettings | None = None, progress: Pro
     with threadpool_limits(1, "blas"):
         split = split_of(data, chosen)
         course = Course(data, chosen, shown)
-        for window in split.ranker:
-            course.study(window)
+        course.study(split.ranker)
         tuned, gate = tune(course, split.validation)
         evaluations, newest = evaluate_windows(course, split, tuned)
     return Learned(chosen, split, gate, newest, evaluations[-1])

@@ -68,8 +68,7 @@ def _refit(bundle: Bundle, course: Course, split: Split) -> Recommender:
     published = bundle.recommender()
     ranker = published.ranker
     if isinstance(ranker, LearnedRanker):
-        for window in (*split.ranker, split.validation):
-            course.study(window)
+        course.study((*split.ranker, split.validation))
     fitted = course.fit(split.test)
     return replace(fitted, ranker=course.again(fitted, split.test, ranker), spread=published.spread)
 

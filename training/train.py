@@ -65,8 +65,7 @@ def train(
         with progress.stage("split"):
             split = split_of(dataset, settings)
         course = Course(dataset, settings, progress)
-        for window in split.ranker:
-            course.study(window)
+        course.study(split.ranker)
         tuned, gate = tune(course, split.validation)
         evaluations, newest = evaluate_windows(course, split, tuned)
         insights = look_closer(place, newest, dataset, split.test, settings, progress, now, course.lessons)
@@ -96,7 +95,7 @@ def tune(course: Course, window: Window) -> tuple[Recommender, Gate]:
     with progress.stage("retrieve for validation", len(panel) * len(TUNED)) as step:
         pools = retrieve_pools(fitted, panel, tuple(TUNED), max(DEPTHS), step)
     with progress.stage("tune blend", len(TUNED)) as step:
-        blend = fit_blend(pools, lambda name: step(1), settings.thread_count)
+        blend = fit_blend([pools, *course.pools], lambda name: step(1), settings.thread_count)
     with progress.stage("tune placements"):
         blend = replace(blend, weights={**blend.weights, **fit_scenarios(fitted, course.dataset, window, settings)})
     with progress.stage("learn to rank"):

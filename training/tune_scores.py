@@ -53,7 +53,7 @@ class Scorer:
         found = {subset: np.full(len(self._panel), np.nan) for subset in subsets}
         for half in HALVES:
             judged = np.arange(len(self._panel)) % len(HALVES) == half
-            ranked = pools.ranked_by(fit_blend(self._asked(pools, ~judged), processes=self._threads))
+            ranked = pools.ranked_by(fit_blend([self._asked(pools, ~judged)], processes=self._threads))
             for subset in subsets:
                 lists = candidate_lists(ranked, subset)[MEMBERWISE]
                 values = measure(lists, self._panel.truth.of(subset), (10,))[GROUP_MEASURE]

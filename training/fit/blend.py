@@ -37,20 +37,28 @@ LEAST = {"popularity": 1e-5}
 """Weights that remain: enough to order what nothing else speaks for, such as the slates of strangers."""
 
 
-def fit_blend(pools: PanelPools, progress: Callable[[str], None] = lambda name: None, processes: int = 1) -> Blend:
-    """Tune blend weights on what a recommender found for a window that it has not seen.
+def fit_blend(
+    windows: Sequence[PanelPools], progress: Callable[[str], None] = lambda name: None, processes: int = 1
+) -> Blend:
+    """Tune blend weights on what recommenders found for windows that they have not seen.
+
+    Several windows are worth more than one of the same size: each has its season, and its people come back.
 
     Args:
-        pools: of the scenarios in TUNED.
+        windows: candidates of the scenarios in TUNED, by models of the same kind for each window.
         progress: told the name of each scenario when it is tuned.
     Returns: the blend; a scenario without any truth keeps its start weights.
     """
-    asked = [scenario for scenario, subset in TUNED.items() if len(pools.panel.truth.of(subset).row)]
+    truths = {
+        scenario: side_by_side([pools.panel.truth.of(subset) for pools in windows])
+        for scenario, subset in TUNED.items()
+    }
+    asked = [scenario for scenario, truth in truths.items() if len(truth.row)]
     weights: dict[Scenario, Mapping[str, float]] = dict(START_WEIGHTS)
 
     def tuned(scenario: Scenario) -> dict[str, float]:
-        found = [pool for pool, _ in pools.of(scenario)]
-        return tune(found, pools.panel.truth.of(TUNED[scenario]), START_WEIGHTS[scenario])
+        found = [pool for pools in windows for pool, _ in pools.of(scenario)]
+        return tune(found, truths[scenario], START_WEIGHTS[scenario])
 
     for scenario, found in zip(asked, in_parallel(tuned, asked, processes), strict=True):
         weights[scenario] = found
@@ -64,7 +72,7 @@ def tune(pools: Sequence[Pool], truth: Ragged, start: Mapping[str, float]) -> di
     So the blend is never below the best retriever on this window.
 
     Args:
-        pools: candidates of one scenario, over all people in order.
+        pools: candidates of one scenario, over all people in order; a retriever that one lacks found nothing there.
         truth: one list of item rows per person; those with an empty one do not count.
         start: weights by retriever name.
     Returns: weights by retriever name, the largest 1.
@@ -79,6 +87,13 @@ def tune(pools: Sequence[Pool], truth: Ragged, start: Mapping[str, float]) -> di
     return {
         name: max(round(float(weight), 6), LEAST.get(name, 0.0)) for name, weight in zip(table.names, best, strict=True)
     }
+
+
+def side_by_side(truths: Sequence[Ragged]) -> Ragged:
+    """Return the lists of all parts, one after the other."""
+    firsts = np.cumsum([0, *(len(part.row) for part in truths)])
+    bounds = [part.indptr[1:] + first for part, first in zip(truths, firsts, strict=False)]
+    return Ragged(np.concatenate([[0], *bounds]).astype(np.int64), np.concatenate([part.row for part in truths]))
 
 
 def _scaled(weights: FloatMatrix) -> FloatMatrix:
@@ -139,7 +154,7 @@ class _Table:
         place_of[asked] = np.arange(len(asked))
         sizes = np.concatenate([np.diff(pool.indptr) for pool in pools])
         width = max(int(sizes.max(initial=0)), CUT)
-        names = pools[0].retrievers
+        names = tuple(dict.fromkeys(name for pool in pools for name in pool.retrievers))
         parts = np.zeros((len(names), len(asked), width), np.float32)
         present = np.zeros((len(asked), width), bool)
         gain = np.zeros((len(asked), width), np.float32)
@@ -149,7 +164,8 @@ class _Table:
             row = place_of[query + first]
             kept = row >= 0
             place = (np.arange(len(query)) - pool.indptr[query])[kept]
-            parts[:, row[kept], place] = relative_scores(pool)[kept].T
+            columns = np.array([names.index(name) for name in pool.retrievers])
+            parts[columns[:, None], row[kept], place] = relative_scores(pool)[kept].T
             present[row[kept], place] = True
             gain[row[kept], place] = _wanted(truth, query + first, pool.row)[kept]
             first += len(pool.indptr) - 1

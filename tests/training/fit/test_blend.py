@@ -16,7 +16,7 @@ from tests.learning import ask, batch
 from tests.training.datasets import minute_of
 from tests.training.fit.market import SETTINGS, market
 from training.evaluate import panel_for
-from training.fit.blend import CUT, LEAST, fit_blend, tune
+from training.fit.blend import CUT, LEAST, fit_blend, side_by_side, tune
 from training.fit.recommender import START_WEIGHTS, fit_recommender
 from training.metrics import Ragged, hit_matrix, ndcg
 from training.pools import PanelPools, retrieve_pools
@@ -138,7 +138,7 @@ def served(recommender: Recommender, queries: list[Query], truth: Ragged) -> flo
 
 def test_every_scenario_has_weights_and_those_of_trending_stay(pools: PanelPools) -> None:
     told: list[str] = []
-    blend = fit_blend(pools, told.append)
+    blend = fit_blend([pools], told.append)
     assert blend.weights.keys() == set(Scenario)
     assert blend.weights[Scenario.TRENDING] == START_WEIGHTS[Scenario.TRENDING]
     assert told == ["home", "buy_again", "discover"]
@@ -148,7 +148,7 @@ def test_every_scenario_has_weights_and_those_of_trending_stay(pools: PanelPools
 
 def test_served_slates_are_not_below_those_of_any_retriever_alone(pools: PanelPools) -> None:
     recommender = recommender_before_the_window()
-    tuned = replace(recommender, ranker=fit_blend(pools))
+    tuned = replace(recommender, ranker=fit_blend([pools]))
     for scenario, subset in ((Scenario.HOME, Subset.ALL), (Scenario.DISCOVER, Subset.NOVEL)):
         truth = pools.panel.truth.of(subset)
         queries = [query for part in pools.panel.queries({scenario: CUT}) for query in part]
@@ -166,3 +166,13 @@ def test_strangers_are_answered_in_the_order_of_popularity_however_tuning_ends(p
     stranger = next(iter(pools.panel.queries({Scenario.HOME: 5})))[0]
     stranger = replace(stranger, personal=False, store_row=None)
     assert ranked.recommend([stranger])[0].row.tolist() == recommender.popularity.order()[:5].tolist()
+
+
+def test_weights_are_tuned_on_several_windows_together() -> None:
+    # Alone each window prefers its own retriever; the second has twice the people. A window may lack a retriever.
+    first = pool_of(("a", "b"), *[{0: (1.0, 0.0), 1: (0.0, 1.0)}] * 2)
+    second = pool_of(("b", "a"), *[{0: (0.0, 1.0), 1: (1.0, 0.0)}] * 4)
+    third = pool_of(("b",), {1: (1.0,), 2: (0.5,)})
+    truth = side_by_side([Ragged.of([[0]] * 2), Ragged.of([[1]] * 4), Ragged.of([[1]])])
+    assert tune([first, second, third], truth, {"a": 0.5, "b": 0.5})["b"] == 1.0
+    assert tune([first], Ragged.of([[0]] * 2), {"a": 0.5, "b": 0.5})["a"] == 1.0

@@ -18,6 +18,7 @@ from training.dataset import Dataset
 from training.evaluate import panel_for
 from training.fit.ranker import Lesson, Lessons, fit_ranker, fit_source, grow, join, logit_slope, take_lessons
 from training.fit.recommender import START_WEIGHTS, fit_recommender
+from training.publish import draft_bundle
 from training.settings import FactorSettings, RankerSettings, TrainingSettings
 from training.split import split_dataset
 from training.windows import Window
