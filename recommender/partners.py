@@ -68,10 +68,8 @@ def _speakers(part: Retriever, query: Query) -> _Speakers | None:
         return _Speakers(pairs.item_row, np.sqrt(weight), says)
     if isinstance(part, ItemNeighborRetriever | LinearRetriever):
         pairs = query.pairs(part.weights)
-        weight = _both(pairs, part.browse_weight)
-        if isinstance(part, ItemNeighborRetriever):
-            return _Speakers(pairs.item_row, weight, part.similarity)
-        return _Speakers(pairs.item_row, np.sqrt(weight), part.coefficients)
+        says = part.similarity if isinstance(part, ItemNeighborRetriever) else part.coefficients
+        return _Speakers(pairs.item_row, np.sqrt(_both(pairs, part.browse_weight)), says)
     return None
 
 

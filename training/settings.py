@@ -106,7 +106,7 @@ class NeighborSettings:
 
     neighbors: int = field(default=100, metadata=setting("Neighbours kept per item.", unit="items", minimum=1))
     shrinkage: float = field(
-        default=0.4, metadata=setting("Exponent of popularity in the cosine.", minimum=0, maximum=1)
+        default=0.3, metadata=setting("Exponent of popularity in the cosine.", minimum=0, maximum=1)
     )
     history_items: int = field(
         default=150,

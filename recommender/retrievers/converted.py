@@ -11,8 +11,7 @@ from recommender.candidates import Candidates
 from recommender.interactions import Weights, heaviest, matrix_of
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
-from recommender.retrievers.linear import damped
-from recommender.retrievers.neighbors import matrix_arrays, matrix_from
+from recommender.retrievers.neighbors import damped, matrix_arrays, matrix_from
 from recommender.retrievers.together import partners
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import numpy as np
 import scipy.sparse as sp
 
 from recommender.candidates import Candidates
 from recommender.interactions import Weights, heaviest, matrix_of
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
-from recommender.retrievers.neighbors import best_of, matrix_arrays, matrix_from, score_items
+from recommender.retrievers.neighbors import best_of, damped, matrix_arrays, matrix_from, score_items
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,3 @@ class LinearRetriever:
         return cls(
             state.weights(), state.number("browse_weight"), int(state.number("history_items")), matrix_from(state)
         )
-
-
-def damped(matrix: sp.csr_matrix) -> sp.csr_matrix:
-    """Return the square roots of interaction weights: the tenth purchase of an item says less than the second."""
-    return sp.csr_matrix((np.sqrt(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -13,8 +13,7 @@ from recommender.candidates import Candidates, head
 from recommender.interactions import Weights, heaviest, matrix_of
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
-from recommender.retrievers.linear import damped
-from recommender.retrievers.neighbors import ItemScores, best_of, matrix_arrays, matrix_from, score_items
+from recommender.retrievers.neighbors import ItemScores, best_of, damped, matrix_arrays, matrix_from, score_items
 
 FloatVector = npt.NDArray[np.float32]
 

@@ -13,8 +13,7 @@ from recommender.candidates import Candidates
 from recommender.interactions import Pairs, Weights, heaviest
 from recommender.query import Batch
 from recommender.retrievers.base import State, weights_to
-from recommender.retrievers.linear import damped
-from recommender.retrievers.neighbors import best_of, matrix_arrays, matrix_from, score_items
+from recommender.retrievers.neighbors import best_of, damped, matrix_arrays, matrix_from, score_items
 
 RowMatrix = npt.NDArray[np.int32]
 

@@ -64,8 +64,8 @@ def test_own_purchases_are_told_with_times_interval_and_day() -> None:
 def test_neighbours_name_the_item_that_speaks_most_for_them() -> None:
     # Item 4 is near item 1 (0.5) and item 2 (0.25); of item 2 twice as much was bought, but long ago.
     assert said(ask((1, 4), (2, 10)))[4] == [("goes_with", {"item_id": "i01"})]
-    # 2 ** -3 * 0.5 from item 1, 2 ** -1 * 0.25 from item 2.
-    assert said(ask((1, 30), (2, 10)))[4] == [("goes_with", {"item_id": "i02"})]
+    # 2 ** -2.5 * 0.5 from item 1, 2 ** -0.5 * 0.25 from item 2.
+    assert said(ask((1, 50), (2, 10)))[4] == [("goes_with", {"item_id": "i02"})]
 
 
 def test_other_sources() -> None:

@@ -10,7 +10,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.candidates import head
 from recommender.interactions import Weights
-from recommender.retrievers.linear import LinearRetriever, damped
+from recommender.retrievers.linear import LinearRetriever
+from recommender.retrievers.neighbors import damped
 
 FloatMatrix = npt.NDArray[np.float32]
 RowVector = npt.NDArray[np.int32]

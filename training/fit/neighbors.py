@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recommender.interactions import Weights, heaviest
-from recommender.retrievers.neighbors import ItemNeighborRetriever
+from recommender.retrievers.neighbors import ItemNeighborRetriever, damped
 from training.parallel import apart
 
 
@@ -20,7 +20,7 @@ def fit_item_neighbors(
     history_items: int,
     threads: int,
 ) -> ItemNeighborRetriever:
-    """Keep for each item its nearest others by the cosine of their columns.
+    """Keep for each item its nearest others by the cosine of their damped columns.
 
     Args:
         matrix: float32 CSR, (n_members, n_items), interaction weights.
@@ -39,14 +39,14 @@ def fit_item_neighbors(
 def nearest_items(
     matrix: sp.csr_matrix, *, neighbors: int, shrinkage: float, history_items: int, threads: int
 ) -> sp.csr_matrix:
-    """Return for each item its nearest others by the cosine of their columns, float32 CSR, (n_items, n_items).
+    """Return for each item its nearest others by the cosine of their damped columns, float32 CSR, (n_items, n_items).
 
     Args:
         as for fit_item_neighbors().
     """
     from implicit.nearest_neighbours import all_pairs_knn
 
-    matrix = heaviest(matrix, history_items)
+    matrix = damped(heaviest(matrix, history_items))
     length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
     scale = np.divide(1.0, length ** (2 * shrinkage), out=np.zeros_like(length), where=length > 0)
     scaled = (matrix @ sp.diags(scale.astype(np.float32))).tocsr()

@@ -6,7 +6,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recommender.interactions import Weights, heaviest
-from recommender.retrievers.linear import damped
+from recommender.retrievers.neighbors import damped
 from recommender.retrievers.peers import PeerRetriever, lengths, telling
 
 RARITY = 0.5

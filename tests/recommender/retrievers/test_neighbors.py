@@ -34,19 +34,19 @@ TOY = [
 
 
 def test_similarities_are_summed_over_the_history() -> None:
-    # Item 0 weighs 1/2 (bought 10 days ago), item 2 weighs 0.5 * 1/2 = 1/4 (viewed 5 days ago).
+    # Item 0 weighs sqrt(1/4) (bought 20 days ago), item 2 weighs sqrt(0.5 * 1/8) = 1/4 (viewed 15 days ago).
     # Item 1: 1/2 * 0.5 + 1/4 * 0.25 = 0.3125. Item 3: 1/2 * 0.25 = 0.125.
-    found = answer(neighbors(TOY), ask((0, 10), (2, 5, VIEW)))
+    found = answer(neighbors(TOY), ask((0, 20), (2, 15, VIEW)))
     assert found == pytest.approx({1: 0.3125, 3: 0.125})
     assert list(found) == [1, 3]
 
 
 def test_items_of_the_history_are_found_by_one_another() -> None:
-    assert answer(neighbors(TOY), ask((0, 10), (1, 10))) == pytest.approx({0: 0.25, 1: 0.25, 2: 0.125, 3: 0.125})
+    assert answer(neighbors(TOY), ask((0, 20), (1, 20))) == pytest.approx({0: 0.25, 1: 0.25, 2: 0.125, 3: 0.125})
 
 
 def test_only_the_heaviest_items_of_the_history_are_asked() -> None:
-    assert answer(neighbors(TOY, history_items=1), ask((0, 10), (2, 5))) == pytest.approx({1: 0.25 * 2**-0.5})
+    assert answer(neighbors(TOY, history_items=1), ask((0, 20), (2, 10))) == pytest.approx({1: 0.25 * 2**-0.5})
 
 
 def test_the_checkerboard_keeps_its_halves() -> None:

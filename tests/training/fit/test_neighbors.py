@@ -27,15 +27,15 @@ def checkerboard() -> sp.csr_matrix:
 
 
 def test_similarity_is_the_cosine_of_columns() -> None:
-    # Columns (1, 2, 0), (2, 0, 0), (0, 0, 3): lengths sqrt(5), 2, 3. Products: 0 and 1 share 2, others nothing.
-    part = neighbors(matrix_of([1, 2, 0], [2, 0, 0], [0, 0, 3]))
+    # Damped columns (1, 2, 0), (2, 0, 0), (0, 0, 3): lengths sqrt(5), 2, 3. Products: 0 and 1 share 2, others nothing.
+    part = neighbors(matrix_of([1, 4, 0], [4, 0, 0], [0, 0, 9]))
     cosine = 2 / (5**0.5 * 2)
     assert part.similarity.toarray() == pytest.approx(np.array([[0, cosine, 0], [cosine, 0, 0], [0, 0, 0]]))
 
 
 def test_less_shrinkage_favours_popular_items() -> None:
     # Shrinkage 0.25: product over (length ** 0.5 * length ** 0.5): 2 / (5 ** 0.25 * 2 ** 0.5).
-    part = neighbors(matrix_of([1, 2, 0], [2, 0, 0], [0, 0, 3]), shrinkage=0.25)
+    part = neighbors(matrix_of([1, 4, 0], [4, 0, 0], [0, 0, 9]), shrinkage=0.25)
     assert part.similarity[0, 1] == pytest.approx(2 / (5**0.25 * 2**0.5))
     # Nobody's item has a length of 0, and no neighbours.
     assert neighbors(matrix_of([1, 1, 0])).similarity.toarray().tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
