@@ -1,4 +1,4 @@
-"""The benchmarks as a program: `python -m tests.benchmarks [ingest|train|serve ...]`, or `make bench`."""
+"""The benchmarks as a program: `python -m tests.benchmarks [ingest|train|batch|serve ...]`, or `make bench`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 
 import click
 
+from tests.benchmarks.batch import measure_batch
 from tests.benchmarks.ingest import measure_ingest, measure_large_ingest
 from tests.benchmarks.results import Result
 from tests.benchmarks.serve import measure_serve
 from tests.benchmarks.shops import Shop
 from tests.benchmarks.train import measure_train
 
-BENCHMARKS = {"ingest": measure_ingest, "train": measure_train, "serve": measure_serve}
+BENCHMARKS = {"ingest": measure_ingest, "train": measure_train, "batch": measure_batch, "serve": measure_serve}
 SIZES = "0.3M,1M,3M"
 LARGE = 10_000_000
-ROUNDS = {"ingest": 5, "train": 3, "serve": 3}
+ROUNDS = {"ingest": 5, "train": 3, "batch": 3, "serve": 3}
 
 
 class Sizes(click.ParamType):
