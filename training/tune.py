@@ -1,8 +1,9 @@
 """Tuning: finds settings on the validation window alone, retriever by retriever, within a time or a number of trials.
 
 Each retriever is fitted and judged alone, which takes seconds, so that many settings can be tried. What it found is
-kept if it beats the settings given by more than chance; in the end all retrievers together are judged with the old and
-the new settings, and the new ones must not be worse. Trials are kept in HOME/tuning: an interrupted run goes on.
+kept if it beats the settings given by more than chance. In the end all retrievers together are judged with the old and
+the new settings: all gains at once and, if that is no better, one after the other while there is time. Trials are kept
+in HOME/tuning: an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ STARTUP_TRIALS = 6
 """Trials of a part at random, before what was tried guides what is tried next."""
 STEP = 1.0
 """Standard errors of the paired difference that a gain must exceed: what is smaller is not found again."""
-PHASE_SHARES = (0.45, 1.0)
-"""Parts of the time that is left at the beginning of each phase."""
-FINAL_FACTOR = 1.3
-"""What the last comparison may take, beside the first."""
+PHASE_SHARES = (0.35, 0.7)
+"""When each phase ends, as parts of the time between the first judgement and the last."""
+FINAL_FACTOR = 1.2
+"""What a judgement of all retrievers may take, beside the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,21 @@ class WholeRow:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What tuning found; `settings` are the ones given where the tuned ones are not better."""
+    """What tuning found.
+
+    settings: the ones given where nothing was better.  accepted: the parts whose new values are in them.
+    whole: all retrievers with the settings given and with those found, or with all gains if none was accepted.
+    """
 
     settings: TrainingSettings
-    better: bool
+    accepted: tuple[str, ...]
     parts: tuple[TunedPart, ...]
     whole: tuple[WholeRow, ...]
+
+    @property
+    def better(self) -> bool:
+        """Whether anything better was found."""
+        return bool(self.accepted)
 
 
 def tune_settings(
@@ -99,25 +109,70 @@ def tune_settings(
     with progress.stage("judge the given settings"):
         before = scorer.whole(settings)
     last = FINAL_FACTOR * (budget.clock() - began)
-    found, parts = settings, list[TunedPart]()
+    end = None if budget.seconds is None else began + budget.seconds - last
+    start, found, parts = budget.clock(), settings, list[TunedPart]()
     for number, (phase, share) in enumerate(zip(PHASES, PHASE_SHARES, strict=True), start=1):
-        now = budget.clock()
-        left = None if budget.seconds is None else share * (began + budget.seconds - last - now)
+        left = None if end is None else start + share * (end - start) - budget.clock()
         own = replace(budget, seconds=left)
         found, tuned = _tune_phase(scorer, phase, found, folder, own, progress, f"tune, phase {number}")
         parts += tuned
-    if found == settings:
-        return Tuned(settings, False, tuple(parts), ())
+    gains = sorted(
+        (part for part in parts if part.kept), key=lambda part: -part.difference.mean / max(part.before.mean, 1e-9)
+    )
+    if not gains:
+        return Tuned(settings, (), tuple(parts), ())
     with progress.stage("judge the new settings"):
-        rows = _whole_rows(before, scorer.whole(found), settings)
-    better = is_better(rows)
-    return Tuned(found if better else settings, better, tuple(parts), rows)
+        choice = choose(scorer, settings, before, gains, None if end is None else lambda: budget.clock() < end)
+    return Tuned(choice.settings, choice.accepted, tuple(parts), choice.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Settings with the values of some parts, and how all retrievers do with them."""
+
+    settings: TrainingSettings
+    accepted: tuple[str, ...]
+    rows: tuple[WholeRow, ...]
+
+
+def choose(
+    scorer: Scorer,
+    settings: TrainingSettings,
+    before: dict[Subset, FloatVector],
+    gains: Sequence[TunedPart],
+    has_time: Callable[[], bool] | None,
+) -> Choice:
+    """Take all gains if together they are better; otherwise one after the other, largest first, while there is time."""
+
+    def judged(taken: Sequence[TunedPart]) -> Choice:
+        tried = settings
+        for part in taken:
+            tried = changed(tried, part.values)
+        rows = _whole_rows(before, scorer.whole(tried), settings)
+        return Choice(tried, tuple(part.name for part in taken), rows)
+
+    everything = judged(gains)
+    if is_better(everything.rows):
+        return everything
+    taken: list[TunedPart] = []
+    best = Choice(settings, (), everything.rows)
+    for part in gains if len(gains) > 1 else ():
+        if has_time is not None and not has_time():
+            break
+        more = judged([*taken, part])
+        if is_better(more.rows) and (not taken or gain_of(more.rows) > gain_of(best.rows)):
+            taken, best = [*taken, part], more
+    return best
+
+
+def gain_of(rows: Sequence[WholeRow]) -> float:
+    """Return the mean gain over the subsets, relative to what was reached before."""
+    return sum(row.difference.mean / max(row.before.mean, 1e-9) for row in rows) / max(len(rows), 1)
 
 
 def is_better(rows: Sequence[WholeRow]) -> bool:
-    """Tell whether new settings gain, relative to what was reached, and are significantly below on no subset."""
-    gain = sum(row.difference.mean / max(row.before.mean, 1e-9) for row in rows)
-    return gain > 0 and all(row.difference.high >= 0 for row in rows)
+    """Tell whether new settings gain and are significantly below on no subset."""
+    return gain_of(rows) > 0 and all(row.difference.high >= 0 for row in rows)
 
 
 def _tune_phase(

@@ -94,8 +94,10 @@ def _show(tuned: Tuned, path: Path) -> None:
         for row in tuned.whole:
             table.add_row(row.subset, row.before.text, row.after.text, _signed(row.difference))
         console.print(table)
-    verdict = "The tuned settings are" if tuned.better else "Nothing better was found: the given settings are"
-    click.echo(f"NDCG@10 on the validation window. {verdict} in {path}")
+    verdict = f"Better with new values of {', '.join(tuned.accepted)}:" if tuned.better else "Nothing better was found:"
+    click.echo(
+        f"NDCG@10 on the validation window. {verdict} {'these' if tuned.better else 'the given'} settings are in {path}"
+    )
     click.echo(f"  memberwise train --settings {path}")
 
 
@@ -106,7 +108,7 @@ def _signed(interval: Interval) -> str:
 def _document(tuned: Tuned, path: Path) -> dict[str, Any]:
     return {
         "file": str(path),
-        "better": tuned.better,
+        "accepted": tuned.accepted,
         "parts": [asdict(part) for part in tuned.parts],
         "whole": [asdict(row) for row in tuned.whole],
     }

@@ -47,7 +47,7 @@ class Scorer:
 
     def whole(self, settings: TrainingSettings) -> dict[Subset, FloatVector]:
         """Return each member's NDCG@10 by subset from all retrievers; the blend is tuned on the other half of them."""
-        fitted = fit_recommender(self._data, self._minute, settings)
+        fitted = fit_recommender(self._data, self._minute, settings, personal=True)
         pools = retrieve_pools(fitted, self._panel, tuple(TUNED), COUNT)
         subsets = [subset for subset in TUNED.values() if len(self._panel.truth.of(subset).row)]
         found = {subset: np.full(len(self._panel), np.nan) for subset in subsets}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from training.progress import Silent
 from training.settings import TrainingSettings, read_training_settings, settings_text
 from training.split import split_dataset
 from training.train import Trained
-from training.tune import Budget, Tuned, WholeRow, is_better, tune_settings
+from training.tune import Budget, Tuned, TunedPart, WholeRow, choose, is_better, tune_settings
 from training.tune_scores import Scorer
 from training.tune_space import PHASES, alone, changed, values_of
 from training.unify import read_dataset
@@ -97,8 +98,12 @@ def test_trials_of_every_part_that_finds_something(tuned: tuple[Tuned, Path]) ->
         assert part.after.mean >= part.before.mean - 1e-12
         assert part.difference.mean == pytest.approx(part.after.mean - part.before.mean)
         assert not part.kept or part.difference.mean > 0
-    if not found.better:
-        assert found.settings == FEW
+    expected = FEW
+    for name in found.accepted:
+        assert parts[name].kept
+        expected = changed(expected, parts[name].values)
+    assert found.settings == expected
+    assert found.better == bool(found.accepted)
 
 
 def test_a_run_goes_on_where_it_was(tuned: tuple[Tuned, Path], data: tuple[Dataset, Split]) -> None:
@@ -155,6 +160,37 @@ def test_better_is_a_gain_and_no_loss(gains: tuple[tuple[float, float, float], .
     assert is_better([WholeRow("all", same, same, Interval(*gain, 10)) for gain in gains]) == better
 
 
+class Known:
+    """Scores of settings that are known: ten members who gain by a quick decay and lose by many factors."""
+
+    def whole(self, settings: TrainingSettings) -> dict[Subset, np.ndarray]:
+        value = 0.5 + 0.1 * (settings.weights.taste_half_life_days < 45) - 0.2 * (settings.factors.factors > 64)
+        return {Subset.ALL: np.full(10, value)}
+
+
+def gain(name: str, values: dict[str, float]) -> TunedPart:
+    same = Interval(0.1, 0.1, 0.1, 10)
+    return TunedPart(name, "novel", 5, same, same, same, True, values)
+
+
+def test_gains_are_taken_one_after_the_other_where_all_of_them_harm() -> None:
+    given = TrainingSettings()
+    quick = gain("linear", {"weights.taste_half_life_days": 20.0})
+    large = gain("factors", {"factors.factors": 100})
+    scorer = cast(Scorer, Known())
+    before = scorer.whole(given)
+    both = choose(scorer, given, before, [quick], None)
+    assert (both.accepted, both.settings.weights.taste_half_life_days) == (("linear",), 20.0)
+    one = choose(scorer, given, before, [large, quick], None)
+    assert one.accepted == ("linear",)
+    assert one.settings.factors.factors == given.factors.factors
+    assert one.rows[0].difference.mean == pytest.approx(0.1)
+    none = choose(scorer, given, before, [large], None)
+    assert (none.accepted, none.settings) == ((), given)
+    late = choose(scorer, given, before, [large, quick], lambda: False)
+    assert late.accepted == ()
+
+
 @pytest.fixture
 def small_file(tmp_path: Path) -> Path:
     path = tmp_path / "few.toml"
@@ -177,7 +213,7 @@ def test_the_command_writes_settings_that_train_takes(
     assert read_training_settings(out) == FEW  # one trial is that of the given settings
     result = CliRunner(env=environ).invoke(main, [*arguments, "--json"])
     document = json.loads(result.stdout)
-    assert document["better"] in (True, False)
+    assert set(document["accepted"]) <= {part["name"] for part in document["parts"]}
     assert {field.name for field in fields(WholeRow)} >= set(document["whole"][0] if document["whole"] else ())
 
 
