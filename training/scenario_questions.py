@@ -79,7 +79,7 @@ def questions(recommender: Recommender, dataset: Dataset, window: Window, panel:
     known = (asker.category >= 0).any()
     section = list(_others(_truths(panel), rng, sections_of(dataset.facts)))
     section_task = "what else of its section a member bought" if known else "what else a member bought"
-    switches = list(_switches(panel, asker.category))
+    switches = list(_switches(panel, asker.category, rng))
     found = [
         asker.ask(Scenario.BASKET, "one item left out of an order", baskets, known=True),
         asker.ask(Scenario.BASKET, "one item left out of an order, customer unknown", baskets, known=False),
@@ -236,11 +236,11 @@ def _others(
             yield Case(person, Context.of([int(chosen)]), others)
 
 
-def _switches(panel: Panel, category: IntVector) -> Iterator[Case]:
-    """Ask for what members who usually bought one item of a category then took in its place."""
+def _switches(panel: Panel, category: IntVector, rng: np.random.Generator) -> Iterator[Case]:
+    """Ask for what members who usually bought one item of a category then took in its place; one category each."""
     for person, items in _truths(panel):
         usual = _usual(panel.histories.of(person), category)
-        for item in items.tolist():
+        for item in rng.permutation(items).tolist():
             own = usual.get(int(category[item]))
             if own is not None and own != item:
                 same = (category[items] == category[item]) & (items != own)

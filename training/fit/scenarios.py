@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -34,7 +35,10 @@ says what a trend is worth.
 """
 FEWEST_CASES = 50
 """With fewer, a scenario keeps its start weights."""
-MOST_MEMBERS = 400
+MOST_MEMBERS, MOST_CASES = 2000, 400
+"""Members asked, and cases kept per task: few members have any in some tasks."""
+LEADING = 0.1
+"""From which weight a retriever leads in a scenario."""
 
 
 def fit_scenarios(
@@ -50,23 +54,30 @@ def fit_scenarios(
         recommender: fitted on no more than the window's history.
         dataset: the whole history.
         window: what came after; not the test window.
-        settings: how many members; the seed.
+        settings: processes, the seed.
         fewest: cases that a scenario needs.
     Returns: weights by retriever name, of the scenarios with enough cases.
     """
-    members = min(settings.evaluation.tuning_members or MOST_MEMBERS, MOST_MEMBERS)
-    panel = panel_for(dataset, window, settings, members)
+    panel = panel_for(dataset, window, settings, MOST_MEMBERS)
     tasks: dict[Scenario, list[Question]] = {}
     for question in questions(recommender, dataset, window, panel, settings.seed):
         if question.scenario in HEARD:
-            tasks.setdefault(question.scenario, []).append(question)
+            tasks.setdefault(question.scenario, []).append(_some(question, settings.seed))
     asked = [scenario for scenario, found in tasks.items() if sum(len(one.queries) for one in found) >= fewest]
     tuned = in_parallel(lambda scenario: _tuned(recommender, scenario, tasks[scenario]), asked, settings.thread_count)
-    return dict(zip(asked, tuned, strict=True))
+    return {scenario: weights for scenario, weights in zip(asked, tuned, strict=True) if weights is not None}
 
 
-def _tuned(recommender: Recommender, scenario: Scenario, tasks: Sequence[Question]) -> dict[str, float]:
-    """Tune one scenario on all of its tasks together."""
+def _some(question: Question, seed: int) -> Question:
+    """Keep at most MOST_CASES cases, drawn by the seed."""
+    if len(question.queries) <= MOST_CASES:
+        return question
+    kept = np.sort(np.random.default_rng(seed).choice(len(question.queries), MOST_CASES, replace=False))
+    return replace(question, queries=[question.queries[at] for at in kept], truth=question.truth.select(kept))
+
+
+def _tuned(recommender: Recommender, scenario: Scenario, tasks: Sequence[Question]) -> dict[str, float] | None:
+    """Tune one scenario on all of its tasks together; None if no retriever came to lead."""
     queries = [query for task in tasks for query in task.queries]
     lists = [
         task.truth.row[task.truth.indptr[i] : task.truth.indptr[i + 1]]
@@ -75,7 +86,9 @@ def _tuned(recommender: Recommender, scenario: Scenario, tasks: Sequence[Questio
     ]
     chunks = [queries[at : at + CHUNK] for at in range(0, len(queries), CHUNK)]
     pools = [_heard(recommender.find(chunk).pool, scenario) for chunk in chunks]
-    return tune(pools, Ragged.of(lists), START_WEIGHTS[scenario])
+    weights = tune(pools, Ragged.of(lists), START_WEIGHTS[scenario])
+    # Without any weight the candidates at hand still have an order, by their ids, but serving would not ask for them.
+    return weights if max(weights.values()) >= LEADING else None
 
 
 def _heard(pool: Pool, scenario: Scenario) -> Pool:
