@@ -36,8 +36,8 @@ MEMBERWISE_HOME = "memberwise_home"
 DEPTHS = (10, 20)
 HOME_DEPTH = 100
 """Length of home lists, so that enough is left of them when they are filtered to a subset."""
-COUNTS = {Scenario.HOME: HOME_DEPTH, Scenario.BUY_AGAIN: max(DEPTHS), Scenario.DISCOVER: max(DEPTHS)}
-"""Length of the lists made per scenario."""
+COUNTS = {Scenario.HOME: HOME_DEPTH, Scenario.BUY_AGAIN: max(DEPTHS), Scenario.DISCOVER: HOME_DEPTH}
+"""Length of the lists made per scenario; those of `discover` are filtered to never-seen items."""
 MAIN_MEASURES = ("ndcg@10", "recall@10")
 GROUP_MEASURE = "ndcg@10"
 SCENARIOS = {

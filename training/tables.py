@@ -65,7 +65,7 @@ def _placements(rows: Sequence[Document]) -> str:
         for row in rows
         if row["measure"] == "ndcg@10"
     ]
-    return _table(["placement", "task", "", "NDCG@10", "Memberwise has more"], lines) if lines else ""
+    return _table(["placement", "task", "", "NDCG@10", "Memberwise has more"], lines, names=3) if lines else ""
 
 
 def _parts(rows: Sequence[Document]) -> str:
@@ -91,11 +91,12 @@ def _promoted(found: Document | None) -> str:
         ]
         for row in rows
     ]
-    return _table(["", "", "promoted bundle", "new", "difference"], lines) if lines else ""
+    return _table(["", "", "promoted bundle", "new", "difference"], lines, names=2) if lines else ""
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    ruler = ["---", *("---:" for _ in heads[1:])]
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
+    """Lay rows out; the first columns are names, the others figures."""
+    ruler = ["---"] * names + ["---:"] * (len(heads) - names)
     return "\n".join("| " + " | ".join(line) + " |" for line in (heads, ruler, *rows))
 
 
