@@ -6,7 +6,7 @@ query is later than its cut but the items it is about, which the customer is loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -252,10 +252,9 @@ def _usual(history: Histories, category: IntVector) -> dict[int, int]:
     """Return by category the item bought on most days, the latest of several."""
     bought = history.item_row[history.kind == PURCHASE_CODE]
     items, last, times = np.unique(bought[::-1], return_index=True, return_counts=True)
-    order: Callable[[int], tuple[int, int]] = lambda at: (int(times[at]), -int(last[at]))  # noqa: E731
-    best: dict[int, int] = {}
-    for at in sorted(range(len(items)), key=order):
-        best[int(category[items[at]])] = int(items[at])
+    # Of equal times the one bought last wins: its first place in the reversed history is the lowest.
+    order = np.lexsort((-last, times))
+    best = dict(zip(category[items[order]].tolist(), items[order].tolist(), strict=True))
     best.pop(-1, None)
     return best
 
