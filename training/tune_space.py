@@ -98,6 +98,11 @@ OWN = (
     ),
     Part("converted", Subset.NOVEL, {"converted.days": Range(14, 365), "converted.prior": Range(2, 500)}),
     Part("store_popularity", Subset.NOVEL, {"popularity.store_prior": Range(20, 50_000)}),
+    Part(
+        "trending",
+        Subset.NOVEL,
+        {"popularity.trending_days": Range(2, 60), "popularity.trending_prior": Range(1, 200)},
+    ),
 )
 """Tuned with the shared settings found."""
 
