@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.generic]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 SETTINGS = "settings.toml"
 REPORT_PREFIX = "report."
@@ -41,7 +41,7 @@ _RANKER_TEXT = re.compile(r"ranker\..+\.txt")
 _ARRAY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _BUNDLE_ID = re.compile(r"\d{8}-[0-9a-f]{12}")
 _SUBJECTS = "subjects.keys"
-_HISTORIES = ("indptr", "item_row", "minute", "kind", "channel")
+_HISTORIES = ("indptr", "item_row", "minute", "kind", "channel", "times")
 _BYTES_AT_ONCE = 1 << 20
 
 

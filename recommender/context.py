@@ -95,6 +95,7 @@ def with_visit(
         np.full(len(rows), as_of - 1, np.int32),
         np.array(kinds, np.uint8),
         np.full(len(rows), channel, np.uint8),
+        np.ones(len(rows), np.uint8),
     )
     return merge([history, visit], day_offset_minutes)
 

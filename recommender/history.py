@@ -1,7 +1,7 @@
 """Histories: what subjects did, as aligned arrays that training, bundles and live requests share.
 
-A history keeps one entry per item, day and kind (a second view of an item on the same day adds nothing), in
-rising time. It never holds ids, only rows of the bundle's item index.
+A history keeps one entry per item, day and kind, with how often that happened on the day, in rising time. It never
+holds ids, only rows of the bundle's item index.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ MinuteVector = npt.NDArray[np.int32]
 CodeVector = npt.NDArray[np.uint8]
 
 MINUTES_PER_DAY = 1440
+MOST_TIMES = 255
+"""More of the same on one day is counted as so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class Histories:
 
     indptr: int64, (n + 1,).  item_row: int32.  minute: int32, minutes since 1970-01-01 UTC.
     kind: uint8, codes of events.KIND_CODES.  channel: uint8, position in the bundle's list of channels.
+    times: uint8, how often on that day, 1 to MOST_TIMES.
     """
 
     indptr: IntVector
@@ -33,6 +36,7 @@ class Histories:
     minute: MinuteVector
     kind: CodeVector
     channel: CodeVector
+    times: CodeVector
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
@@ -44,6 +48,7 @@ class Histories:
             np.zeros(count + 1, np.int64),
             np.empty(0, np.int32),
             np.empty(0, np.int32),
+            np.empty(0, np.uint8),
             np.empty(0, np.uint8),
             np.empty(0, np.uint8),
         )
@@ -58,6 +63,7 @@ class Histories:
             self.minute[part],
             self.kind[part],
             self.channel[part],
+            self.times[part],
         )
 
     def before(self, minute: int) -> Histories:
@@ -73,6 +79,7 @@ class Histories:
             self.minute[kept],
             self.kind[kept],
             self.channel[kept],
+            self.times[kept],
         )
 
 
@@ -89,6 +96,7 @@ def stack(parts: Sequence[Histories]) -> Histories:
         np.concatenate([part.minute for part in parts]),
         np.concatenate([part.kind for part in parts]),
         np.concatenate([part.channel for part in parts]),
+        np.concatenate([part.times for part in parts]),
     )
 
 
@@ -98,19 +106,22 @@ def merge(parts: Sequence[Histories], day_offset_minutes: int) -> Histories:
     Args:
         parts: batches of histories.
         day_offset_minutes: what to add to a minute to make local days begin at multiples of a day.
-    Returns: one segment in rising time; of entries of one item, day and kind the first remains.
+    Returns: one segment in rising time; of entries of one item, day and kind the first remains, with all their times.
     """
     whole = stack(parts)
     day = (whole.minute.astype(np.int64) + day_offset_minutes) // MINUTES_PER_DAY
     order = np.lexsort((whole.kind, whole.item_row, whole.minute))
     # One number per item, day and kind; a day of int32 minutes has at most 22 bits.
     key = ((whole.item_row.astype(np.int64) << 22) + day + (1 << 21) << 8) + whole.kind
-    _, first = np.unique(key[order], return_index=True)
-    kept = order[np.sort(first)]
+    _, first, group = np.unique(key[order], return_index=True, return_inverse=True)
+    times = np.minimum(np.bincount(group, whole.times[order]), MOST_TIMES).astype(np.uint8)
+    in_time = np.argsort(first)
+    kept = order[first[in_time]]
     return Histories(
         np.array([0, len(kept)], np.int64),
         whole.item_row[kept],
         whole.minute[kept],
         whole.kind[kept],
         whole.channel[kept],
+        times[in_time],
     )

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from recommender.candidates import head, segment_numbers
 from recommender.events import BROWSING_KINDS, KIND_CODES, EventKind
-from recommender.history import MINUTES_PER_DAY, Histories
+from recommender.history import MINUTES_PER_DAY, MOST_TIMES, Histories
 
 IntVector = npt.NDArray[np.int64]
 RowVector = npt.NDArray[np.int32]
@@ -18,6 +18,7 @@ FloatVector = npt.NDArray[np.float32]
 MinuteVector = npt.NDArray[np.int32]
 
 PURCHASE_CODE = KIND_CODES[EventKind.PURCHASE]
+_INTEREST = np.log2(1 + np.arange(MOST_TIMES + 1)).astype(np.float32)
 HISTORY_KINDS = (EventKind.PURCHASE, *BROWSING_KINDS)
 """Kinds that histories keep; the others steer rules or measurement, not taste."""
 
@@ -136,7 +137,9 @@ def weigh(arranged: Arranged, histories: Histories, as_of: MinuteVector, weights
     half_life = np.where(is_purchase, weights.purchase_half_life_days, weights.browse_half_life_days)
     by_kind, by_channel = np.array(weights.by_kind, np.float32), np.array(weights.by_channel, np.float32)
     weight = by_kind[arranged.kind] * by_channel[histories.channel[arranged.order]]
-    weight = (weight * np.exp2(-age_days / half_life)).astype(np.float32)
+    weight = weight * np.exp2(-age_days / half_life)
+    # Doubling what happened on one day adds one: the tenth view says less than the second. A purchase is one.
+    weight = np.where(is_purchase, weight, weight * _INTEREST[histories.times[arranged.order]]).astype(np.float32)
     return replace(
         arranged.pairs,
         purchased=np.add.reduceat(np.where(is_purchase, weight, np.float32(0)), arranged.starts),

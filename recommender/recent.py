@@ -62,6 +62,7 @@ def read_recent(events: RecentEvents, items: IdIndex, channels: Mapping[str, int
         minute[entries],
         np.array([_KEPT[events.kind[int(i)]] for i in entries], np.uint8),
         np.array([channels.get(events.channel[int(i)], 0) for i in entries], np.uint8),
+        np.ones(len(entries), np.uint8),
     )
     return Recent(history, row[given_back], minute[given_back])
 

@@ -53,6 +53,7 @@ def history(*entries: Entry) -> Histories:
         table[:, 0].astype(np.int32),
         table[:, 2].astype(np.uint8),
         np.zeros(len(rows), np.uint8),
+        np.ones(len(rows), np.uint8),
     )
 
 

@@ -22,7 +22,7 @@ class Entries:
     """History entries of known customers, ordered by person, then minute; one per subject, item, day and kind.
 
     person_row, subject_row, item_row, store_row: int32, (n,); store_row is n_stores where no store is named.
-    minute: int32, (n,), minutes since 1970-01-01 UTC.  kind, channel: uint8, (n,).
+    minute: int32, (n,), minutes since 1970-01-01 UTC.  kind, channel, times: uint8, (n,), as in Histories.
     """
 
     person_row: RowVector
@@ -32,6 +32,7 @@ class Entries:
     minute: MinuteVector
     kind: CodeVector
     channel: CodeVector
+    times: CodeVector
 
     def __len__(self) -> int:
         return len(self.minute)
@@ -46,6 +47,7 @@ class Entries:
             self.minute[kept],
             self.kind[kept],
             self.channel[kept],
+            self.times[kept],
         )
 
 
@@ -121,7 +123,7 @@ class Dataset:
         kept = self.entries.where(self.entries.minute < minute)
         sizes = np.bincount(kept.person_row, minlength=len(self.people))
         indptr = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        return Histories(indptr, kept.item_row, kept.minute, kept.kind, kept.channel)
+        return Histories(indptr, kept.item_row, kept.minute, kept.kind, kept.channel, kept.times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def snapshot(dataset: Dataset, minute: int) -> Snapshot:
         n_regions=len(dataset.regions),
         n_channels=len(dataset.channels),
         as_of=minute,
-        histories=Histories(indptr, entries.item_row, entries.minute, entries.kind, entries.channel),
+        histories=Histories(indptr, entries.item_row, entries.minute, entries.kind, entries.channel, entries.times),
         entries=entries,
         sales=sales,
         facts=dataset.facts,

@@ -173,6 +173,7 @@ def _take(histories: Histories, indptr: IntVector, at: IntVector) -> Histories:
         minute=histories.minute[at],
         kind=histories.kind[at],
         channel=histories.channel[at],
+        times=histories.times[at],
     )
 
 

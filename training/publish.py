@@ -105,5 +105,6 @@ def subject_histories(dataset: Dataset, entries: int) -> Histories:
         whole.minute[order],
         whole.kind[order],
         whole.channel[order],
+        whole.times[order],
     )
     return most_recent(histories, entries)

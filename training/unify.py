@@ -3,7 +3,7 @@
 DuckDB does the joins and group-bys; what leaves it is ordered by a unique key, so the same events give the same
 arrays. The rules, in order: erased subjects and other kinds of events are left out; of a corrected order line the
 highest revision counts; cancelled and unpaid lines do not count; a return takes its purchase back; an item that
-was replaced goes by its successor's id; one entry remains per subject, item, local day and kind.
+was replaced goes by its successor's id; one entry remains per subject, item, local day and kind, with its count.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 from recommender.columns import LEARNED_KINDS
 from recommender.events import EventKind, member_subject
-from recommender.history import MINUTES_PER_DAY
+from recommender.history import MINUTES_PER_DAY, MOST_TIMES
 from recommender.ids import IdIndex
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database
@@ -84,19 +84,8 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
     subjects, subject_rows = _index(reader.subjects)
     channels = tuple(sorted(settings.channel_kinds | dict.fromkeys(reader.channels.texts)))
     people, person_of_subject, learned = _people(subjects, sources.links, sources.kinds)
-    subject_row = subject_rows[found.subject]
-    entries = _one_a_day(
-        Entries(
-            person_row=person_of_subject[subject_row],
-            subject_row=subject_row,
-            item_row=item_rows[found.item],
-            store_row=store_rows[found.store],
-            minute=found.minute,
-            kind=_codes_of(reader.kinds, [str(kind) for kind in EventKind])[found.kind],
-            channel=_codes_of(reader.channels, channels)[found.channel],
-        ),
-        offset,
-    )
+    rows = _Rows(subject_rows, person_of_subject, item_rows, store_rows, _codes_of(reader.channels, channels))
+    entries = _one_a_day(_entries(reader, found, rows), offset)
     regions, store_region = _codes([region_of.get(store_id, "") for store_id in stores.ids(np.arange(len(stores)))])
     sales = _in_time(Sales(item_rows[sold.item], store_rows[sold.store], sold.minute))
     return Dataset(
@@ -117,6 +106,34 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
         day_offset_minutes=offset,
         regions=regions,
         store_region=store_region,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The row, or code, of each number that a reader gave: subjects, items, stores, channels; and of each subject
+    the person.
+    """
+
+    subject: RowVector
+    person_of_subject: RowVector
+    item: RowVector
+    store: RowVector
+    channel: npt.NDArray[np.uint8]
+
+
+def _entries(reader: KeptReader, found: Found, rows: _Rows) -> Entries:
+    """Return what was read in rows, every event on its own."""
+    subject_row = rows.subject[found.subject]
+    return Entries(
+        person_row=rows.person_of_subject[subject_row],
+        subject_row=subject_row,
+        item_row=rows.item[found.item],
+        store_row=rows.store[found.store],
+        minute=found.minute,
+        kind=_codes_of(reader.kinds, [str(kind) for kind in EventKind])[found.kind],
+        channel=rows.channel[found.channel],
+        times=np.ones(len(found.minute), np.uint8),
     )
 
 
@@ -173,7 +190,7 @@ def _codes_of(numbering: Numbering, names: Sequence[str]) -> npt.NDArray[np.uint
 
 
 def _one_a_day(entries: Entries, offset: int) -> Entries:
-    """Keep the first entry of each subject, item, local day and kind; order by person, then time.
+    """Keep the first entry of each subject, item, local day and kind, and count them; order by person, then time.
 
     Ties go by item, kind and subject, then channel and store, so that the order does not depend on the reading.
     """
@@ -188,7 +205,9 @@ def _one_a_day(entries: Entries, offset: int) -> Entries:
         ordered = key[order]
         same[1:] &= ordered[1:] == ordered[:-1]
     same[:1] = False
-    entries = _taken(entries, order[~same])
+    first = np.flatnonzero(~same)
+    times = np.minimum(np.diff(np.append(first, len(order))), MOST_TIMES).astype(np.uint8)
+    entries = replace(_taken(entries, order[first]), times=times)
     return _taken(entries, np.argsort(_packed(entries.person_row, entries.minute), kind="stable"))
 
 

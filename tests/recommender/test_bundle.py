@@ -42,6 +42,7 @@ def arrays() -> dict[str, Array]:
         np.array([10, 20, 15], np.int32),
         np.array([5, 5, 0], np.uint8),
         np.array([0, 0, 1], np.uint8),
+        np.array([1, 1, 3], np.uint8),
     )
     return history_arrays(IdIndex.of(["member:b", "member:a"]), histories) | {
         "repeat.interval": np.array([1.5, 2.5], np.float32),
@@ -180,8 +181,8 @@ def test_a_flipped_byte_needs_verification_to_be_seen(tmp_path: Path) -> None:
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / write(tmp_path)
     document = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(document | {"format_version": 2}))
-    with pytest.raises(BundleError, match=r"format_version; value: '2'; accepted: 1"):
+    (folder / "manifest.json").write_text(json.dumps(document | {"format_version": 1}))
+    with pytest.raises(BundleError, match=r"format_version; value: '1'; accepted: 2"):
         open_bundle(folder)
 
 

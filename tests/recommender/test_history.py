@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recommender.events import KIND_CODES
@@ -21,6 +23,7 @@ def at(*entries: tuple[int, int, int], channel: int = 0) -> Histories:
         table[:, 0].astype(np.int32),
         table[:, 2].astype(np.uint8),
         np.full(len(table), channel, np.uint8),
+        np.ones(len(table), np.uint8),
     )
 
 
@@ -89,3 +92,16 @@ def test_merge_joins_all_segments_of_a_part() -> None:
 
 def test_days_ago_helper_counts_back_from_the_present() -> None:
     assert history((1, 2)).minute.tolist() == [minutes_ago(0) - 2 * MINUTES_PER_DAY]
+
+
+def test_what_happened_again_on_a_day_is_counted() -> None:
+    day = 5 * MINUTES_PER_DAY
+    first = at((day, 1, LOOK), (day + 10, 2, LOOK))
+    second = at((day + 20, 1, LOOK), (day + MINUTES_PER_DAY, 1, LOOK))
+    both = merge([first, second], 0)
+    assert both.item_row.tolist() == [1, 2, 1]
+    assert both.times.tolist() == [2, 1, 1]
+    # What was counted before counts on; the count ends where its numbers end.
+    assert merge([both, first], 0).times.tolist() == [3, 2, 1]
+    many = replace(first, times=np.array([200, 1], np.uint8))
+    assert merge([many, many], 0).times.tolist() == [255, 2]

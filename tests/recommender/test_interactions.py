@@ -33,6 +33,14 @@ def test_one_pair_per_item_touched() -> None:
     assert pairs.last.tolist() == [minutes_ago(10), minutes_ago(10), AS_OF]
 
 
+def test_views_of_one_day_count_by_the_logarithm() -> None:
+    # Three views make log2(1 + 3) = 2; a purchase is one, however many lines it has.
+    whole = replace(histories([(0, 0, VIEW), (1, 0)]), times=np.array([3, 3], np.uint8))
+    pairs = summary(whole)
+    assert pairs.browsed.tolist() == pytest.approx([2, 0])
+    assert pairs.purchased.tolist() == pytest.approx([0, 1])
+
+
 def test_first_and_last_of_an_item_never_bought_are_its_last_event() -> None:
     pairs = summary(histories([(0, 9, VIEW), (0, 4, VIEW)]))
     assert pairs.first.tolist() == pairs.last.tolist() == [minutes_ago(4)]

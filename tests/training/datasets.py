@@ -48,6 +48,7 @@ def dataset_of(lines: Sequence[Line], not_learned: Sequence[str] = (), items: Se
         minute.astype(np.int32),
         kind.astype(np.uint8),
         np.zeros(len(rows), np.uint8),
+        np.ones(len(rows), np.uint8),
     )
     last = max((line[2] for line in full), default=0.0)
     return Dataset(

@@ -35,6 +35,7 @@ def histories() -> Histories:
         (day * MINUTES_PER_DAY).astype(np.int32),
         kind.astype(np.uint8),
         np.zeros(len(item), np.uint8),
+        np.ones(len(item), np.uint8),
     )
 
 
