@@ -18,7 +18,7 @@ from recommender.interactions import PURCHASE_CODE
 from recommender.pipeline import Recommender
 from recommender.query import NO_CONTEXT, Context, Query, Scenario
 from recommender.retrievers.arrivals import ArrivalRetriever
-from training.baselines import FILL_POOL, POPULARITY, POPULARITY_DAYS
+from training.baselines import FILL_POOL, POPULARITY
 from training.dataset import Dataset, Entries
 from training.fit.contents import sections_of
 from training.keys import is_in
@@ -32,6 +32,8 @@ RowVector = npt.NDArray[np.int32]
 
 DEPTH = 20
 """Length of the lists asked for."""
+TREND_DAYS, TREND_PERIODS = 7.0, 4
+"""How long a trend is asked for, since later it may be over; and the periods before that it is compared with."""
 RISING, RISING_MEMBERS = 1.5, 2
 """A trend: by which factor more members, and by how many more beside, buy an item than its share before lets expect."""
 IN_CATEGORY = "popularity in category"
@@ -79,6 +81,7 @@ def questions(recommender: Recommender, dataset: Dataset, window: Window, panel:
     known = (asker.category >= 0).any()
     section = list(_others(_truths(panel), rng, sections_of(dataset.facts)))
     section_task = "what else of its section a member bought" if known else "what else a member bought"
+    trends = list(_trends(dataset, window, panel))
     switches = list(_switches(panel, asker.category, rng))
     found = [
         asker.ask(Scenario.BASKET, "one item left out of an order", baskets, known=True),
@@ -88,9 +91,7 @@ def questions(recommender: Recommender, dataset: Dataset, window: Window, panel:
         asker.ask(Scenario.SIMILAR, section_task, section, known=False),
         asker.ask(Scenario.SUBSTITUTES, "what was bought of a category in place of the usual", switches, known=False),
         asker.ask_new(_is_new(recommender, len(dataset.items))),
-        asker.ask(
-            Scenario.TRENDING, "what sold better than before", _among(panel, _rising(dataset, window)), known=True
-        ),
+        asker.ask(Scenario.TRENDING, "what sold better than before", trends, known=True),
     ]
     return [question for question in found if len(question.queries)]
 
@@ -196,16 +197,29 @@ def _truths(panel: Panel) -> list[tuple[int, RowVector]]:
     return [(i, items.row[items.indptr[i] : items.indptr[i + 1]]) for i in range(len(panel))]
 
 
-def _rising(dataset: Dataset, window: Window) -> BoolVector:
-    """Tell which items far more members bought in the window than in the days before it, bool, (n_items,)."""
-    width = len(dataset.items)
-    entries = dataset.entries.where(window.history & (dataset.entries.kind == PURCHASE_CODE))
-    recent = entries.minute >= window.fit_minute - POPULARITY_DAYS * MINUTES_PER_DAY
-    pairs = np.unique(entries.person_row[recent] * np.int64(width) + entries.item_row[recent])
-    before = np.bincount(pairs % max(width, 1), minlength=width)
-    then = np.bincount(window.truth.items.row, minlength=width)
-    expected = before * (then.sum() / max(int(before.sum()), 1))
-    return np.asarray(then > RISING * expected + RISING_MEMBERS)
+def _trends(dataset: Dataset, window: Window, panel: Panel) -> Iterator[Case]:
+    """Ask for what people bought of the items that far more members buy in the window's first days than before.
+
+    Compared are periods of TREND_DAYS; where people have windows of their own, nothing is asked.
+    """
+    if len(np.unique(window.as_of)) > 1:
+        return
+    width = np.int64(max(len(dataset.items), 1))
+    entries = dataset.entries.where(
+        (dataset.entries.kind == PURCHASE_CODE) & dataset.learned[dataset.entries.person_row]
+    )
+    period = (entries.minute.astype(np.int64) - window.fit_minute) // int(TREND_DAYS * MINUTES_PER_DAY)
+    pairs = entries.person_row * width + entries.item_row
+    usual = (period < 0) & (period >= -TREND_PERIODS)
+    before = np.unique(pairs[usual] * TREND_PERIODS - period[usual] - 1) // TREND_PERIODS
+    later = np.unique(pairs[period == 0])
+    usually, then = (np.bincount(keys % width, minlength=width) for keys in (before, later))
+    rising = then > RISING * usually * (len(later) / max(len(before), 1)) + RISING_MEMBERS
+    person, item = np.divmod(later[rising[later % width]], width)
+    for i, row in enumerate(panel.truth.person_row):
+        first, last = np.searchsorted(person, (row, row + 1))
+        if first < last:
+            yield Case(i, NO_CONTEXT, item[first:last].astype(np.int32))
 
 
 def _left_out(orders: Sequence[tuple[int, RowVector]], rng: np.random.Generator) -> Iterator[Case]:
