@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.candidates import Slate
+from recommender.diversity import Spread
 from recommender.errors import TrainingDataError
 from recommender.history import Histories
 from recommender.pipeline import Recommender
 from recommender.query import Query
 from training.dataset import Dataset, ItemFacts
+from training.fit.diversity import kinds_of
 
 RowVector = npt.NDArray[np.int32]
 CodeVector = npt.NDArray[np.uint8]
@@ -75,6 +77,12 @@ def _facts(dataset: Dataset, recommender: Recommender, item_row: RowVector, know
         product_row=product,
         substitutes=item_row[facts.substitutes[both]],
     )
+
+
+def spread_for(dataset: Dataset, recommender: Recommender) -> Spread:
+    """Return how a recommender's slates spread, with the kinds of items in the rows of a dataset."""
+    spread = recommender.spread
+    return replace(spread, diversity=replace(spread.diversity, kinds=kinds_of(dataset.facts)))
 
 
 class Translated:

@@ -11,6 +11,7 @@ from recommender.query import Scenario
 from recommender.ranking import Blend, LearnedRanker, Ranker
 from recommender.storage.catalog import read_items
 from training.ablation import AblationRow, ablate
+from training.aligned import spread_for
 from training.compare import BundleComparison, compare_with_promoted
 from training.curve import CurvePoint, curve_days, learning_curve
 from training.dataset import Dataset
@@ -141,11 +142,11 @@ def _compared(
         seen = window.cut(dataset)
         fitted = recommender if same else fit_recommender(seen, window.fit_minute, chosen)
         if not isinstance(promoted.ranker, LearnedRanker):
-            return replace(fitted, ranker=promoted.ranker, spread=promoted.spread)
+            return replace(fitted, ranker=promoted.ranker, spread=spread_for(dataset, promoted))
         source = fit_source(seen, window.fit_minute, fitted, chosen)
         learned = tuple(promoted.ranker.trees)
         ranker = fit_ranker(lessons, promoted.ranker.blend, source, chosen, learned)
-        return replace(fitted, ranker=ranker, spread=promoted.spread)
+        return replace(fitted, ranker=ranker, spread=spread_for(dataset, promoted))
 
     return compare_with_promoted(place, recommender, dataset, panel, settings, recipe)
 

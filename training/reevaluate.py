@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from recommender.bundle import SETTINGS, Bundle
 from recommender.pipeline import Recommender
 from recommender.ranking import LearnedRanker
-from training.aligned import aligned
+from training.aligned import aligned, spread_for
 from training.course import Course
 from training.dataset import Dataset
 from training.evaluate import evaluate
@@ -70,7 +70,8 @@ def _refit(bundle: Bundle, course: Course, split: Split) -> Recommender:
     if isinstance(ranker, LearnedRanker):
         course.study((*split.ranker, split.validation))
     fitted = course.fit(split.test)
-    return replace(fitted, ranker=course.again(fitted, split.test, ranker), spread=published.spread)
+    again = course.again(fitted, split.test, ranker)
+    return replace(fitted, ranker=again, spread=spread_for(course.dataset, published))
 
 
 def _replay(

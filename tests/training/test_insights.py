@@ -8,13 +8,14 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from recommender.diversity import NO_SPREAD, Diversity, Spread
 from recommender.history import MINUTES_PER_DAY
 from recommender.pipeline import Recommender
 from recommender.query import Scenario
 from recommender.ranking import Blend
 from tests.training.shops import END, ITEMS, NOW, SETTINGS
 from training.ablation import RANKER, ablate
-from training.aligned import Translated
+from training.aligned import Translated, spread_for
 from training.compare import AS_IT_IS, RECIPE, compare_with_promoted
 from training.curve import known_for, learning_curve
 from training.dataset import Dataset
@@ -133,6 +134,23 @@ def test_an_older_bundle_is_asked_as_it_is(fresh_shop: Place) -> None:
     assert found is not None
     assert (found.bundle_id, found.how) == (trained.bundle_id, AS_IT_IS)
     assert all(row.difference.mean == row.difference.low == row.difference.high == 0 for row in found.rows)
+
+
+def test_a_catalogue_that_grew_moves_every_row(scene: Scene) -> None:
+    """How slates spread is kept by item row, and the promoted bundle's rows are not those of the new reading."""
+    items = type(scene.dataset.items).of([*ITEMS, "a", "i03a", "zz"])
+    moved = items.rows(list(ITEMS))[0]
+    paths, category = ("drinks", "food", ""), np.full(len(items), 2, np.int32)
+    category[moved[:10]], category[moved[10:]] = 0, 1
+    facts = replace(scene.dataset.facts, categories=paths, category_row=category)
+    kinds = np.full((2, len(ITEMS)), 7, np.int32)
+    spread = Spread(Diversity({Scenario.HOME: 0.3}, kinds), NO_SPREAD.calibration)
+    found = spread_for(replace(scene.dataset, items=items, facts=facts), replace(scene.fitted, spread=spread))
+    assert found.diversity.strength == {Scenario.HOME: 0.3}
+    assert found.diversity.kinds.shape == (2, len(items))
+    alike = found.diversity.kinds[0, moved]
+    assert len(set(alike[:10].tolist())) == len(set(alike[10:].tolist())) == 1
+    assert alike[0] != alike[10]
 
 
 def test_a_bundle_that_cannot_be_asked_is_told(scene: Scene) -> None:
