@@ -13,7 +13,7 @@ from recommender.history import MINUTES_PER_DAY
 from recommender.pipeline import Recommender
 from recommender.query import Scenario
 from recommender.ranking import Blend
-from tests.training.shops import END, ITEMS, NOW, SETTINGS
+from tests.training.shops import END, ITEMS, NOW, SETTINGS, purchase, put_events
 from training.ablation import RANKER, ablate
 from training.aligned import Translated, spread_for
 from training.compare import AS_IT_IS, RECIPE, compare_with_promoted
@@ -151,6 +151,18 @@ def test_a_catalogue_that_grew_moves_every_row(scene: Scene) -> None:
     alike = found.diversity.kinds[0, moved]
     assert len(set(alike[:10].tolist())) == len(set(alike[10:].tolist())) == 1
     assert alike[0] != alike[10]
+
+
+def test_training_again_on_more_items_compares_with_the_promoted_bundle(fresh_shop: Place) -> None:
+    first = train(fresh_shop, SETTINGS, None, True, NOW, Silent())
+    assert first.report["insights"]["comparison"] is None
+    new = [purchase(f"m{number:02d}", "a-first-by-name", END - timedelta(days=number + 1)) for number in range(30)]
+    put_events(fresh_shop.database, new)
+    second = train(fresh_shop, SETTINGS, None, True, NOW, Silent())
+    found = second.report["insights"]["comparison"]
+    assert (found["bundle_id"], found["how"], found["problem"]) == (first.bundle_id, RECIPE, "")
+    means = {row["subset"]: row["promoted"]["mean"] for row in found["rows"] if row["measure"] == "ndcg@10"}
+    assert means["all"] > 0.2
 
 
 def test_a_bundle_that_cannot_be_asked_is_told(scene: Scene) -> None:
