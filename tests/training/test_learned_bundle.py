@@ -39,8 +39,7 @@ def learned(shop: tuple[Place, Trained]) -> tuple[Place, Dataset, Split, Recomme
     dataset = read_dataset(place.database, place.settings, None, NOW)
     split = split_dataset(dataset, ranker_windows=2)
     course = Course(dataset, SMALL, Silent())
-    for window in (*split.ranker, split.validation):
-        course.study(window)
+    course.study((*split.ranker, split.validation))
     fitted = course.fit(split.test)
     ranker = course.ranker(fitted, split.test, Blend(START_WEIGHTS), (Scenario.HOME, Scenario.DISCOVER))
     assert isinstance(ranker, LearnedRanker)
