@@ -93,8 +93,11 @@ class FactorSettings:
     warm_iterations: int = field(
         default=5, metadata=setting("Passes that continue an earlier window's fit.", minimum=1)
     )
-    alpha: float = field(default=1.0, metadata=setting("Confidence per unit of weight.", minimum=0.001))
-    regularization: float = field(default=3.0, metadata=setting("L2 weight.", minimum=0.001))
+    alpha: float = field(default=5.0, metadata=setting("Confidence per root of a weight.", minimum=0.001))
+    regularization: float = field(
+        default=0.8,
+        metadata=setting("L2 weight, as a multiple of the level of noise.", unit="factor", minimum=0.0001),
+    )
     min_members: int = field(
         default=3, metadata=setting("Items with fewer members get no factors.", unit="members", minimum=1)
     )

@@ -67,8 +67,8 @@ OWN = (
         Subset.NOVEL,
         {
             "factors.factors": Range(16, 128, whole=True),
-            "factors.alpha": Range(0.1, 40),
-            "factors.regularization": Range(0.1, 100),
+            "factors.alpha": Range(0.5, 30),
+            "factors.regularization": Range(0.1, 3),
         },
     ),
     Part(

@@ -66,7 +66,7 @@ class FactorRetriever:
         return keep_best(query_of, row, score, len(batch), count)
 
     def _member(self, place: RowVector, weight: FloatVector) -> FloatVector:
-        confidence = np.float32(self.alpha) * weight
+        confidence = np.float32(self.alpha) * np.sqrt(weight)
         return fold_in(self.item_factors, place, confidence, self.gram, self.regularization)
 
     def _all_scores(self, members: FloatMatrix) -> Iterator[FloatVector]:
@@ -129,7 +129,7 @@ def fold_in(
     Args:
         item_factors: float32, (n_items, k).
         rows: int32, (n,), distinct item rows in the history; n >= 1.
-        confidence: float32, (n,), alpha * weight exactly as in the fit; > 0, unitless.
+        confidence: float32, (n,), alpha * sqrt(weight) exactly as in the fit; > 0, unitless.
         gram: float32, (k, k), item_factors.T @ item_factors.
         regularization: L2 weight, the value used in the fit; > 0.
     Returns: float32, (k,).

@@ -13,6 +13,7 @@ from implicit.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from recommender.interactions import matrix_of, summarize
+from recommender.retrievers.neighbors import damped
 from recommender.settings import CoreSettings, read_settings
 from recommender.storage.database import open_database
 from training.dataset import snapshot
@@ -29,7 +30,7 @@ def weighed_matrix(settings: CoreSettings, training: TrainingSettings) -> sp.csr
     weights = weights_of(option.taste_half_life_days, option.browse_half_life_days, data.n_channels)
     as_of = np.full(len(data.histories), data.as_of, np.int32)
     matrix = matrix_of(summarize(data.histories, as_of, weights), data.n_items, option.browse_weight)
-    return matrix[np.flatnonzero(np.diff(matrix.indptr))] * np.float32(training.factors.alpha)
+    return damped(matrix[np.flatnonzero(np.diff(matrix.indptr))]) * np.float32(training.factors.alpha)
 
 
 def main() -> None:

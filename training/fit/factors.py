@@ -8,6 +8,7 @@ import scipy.sparse as sp
 
 from recommender.interactions import Weights
 from recommender.retrievers.factors import FactorRetriever
+from recommender.retrievers.neighbors import damped
 from training.parallel import apart
 
 FloatMatrix = npt.NDArray[np.float32]
@@ -32,8 +33,9 @@ def fit_factors(
     Args:
         matrix: float32 CSR, (n_members, n_items), interaction weights.
         weights, browse_weight: how the matrix was weighed; kept for folding in.
-        factors, iterations, regularization: as in `implicit`.
-        alpha: confidence = alpha * weight.
+        factors, iterations: as in `implicit`.
+        alpha: confidence = alpha * sqrt(weight).
+        regularization: L2 weight, as a multiple of noise_level(): what is weaker than noise is not learned.
         min_members: items with fewer members have no factors.
         seed, threads: for repeatable results.
         warm: an earlier fit over the same items, whose item factors are the starting point.
@@ -46,10 +48,11 @@ def fit_factors(
         return None
     position = np.full(matrix.shape[1], len(item_row), np.int32)
     position[item_row] = np.arange(len(item_row), dtype=np.int32)
-    confidence = (matrix[:, item_row] * np.float32(alpha)).tocsr()
+    confidence = (damped(matrix[:, item_row].tocsr()) * np.float32(alpha)).tocsr()
+    penalty = regularization * noise_level(confidence)
     model = AlternatingLeastSquares(
         factors=factors,
-        regularization=regularization,
+        regularization=penalty,
         alpha=1.0,
         iterations=iterations,
         random_state=seed,
@@ -71,12 +74,25 @@ def fit_factors(
         weights,
         browse_weight,
         alpha,
-        regularization,
+        penalty,
         item_factors,
         item_row,
         position,
         item_factors.T @ item_factors,
     )
+
+
+def noise_level(matrix: sp.csr_matrix) -> float:
+    """Return the largest singular value that a matrix without any structure, but of the same weight, would have.
+
+    So a penalty that grows with it neither vanishes beside much data nor drowns little.
+
+    Args:
+        matrix: float32 CSR, (n, p), n and p > 0.
+    Source: Marchenko and Pastur (1967): s * (sqrt(n) + sqrt(p)) for entries of variance s ** 2.
+    """
+    weight = float((matrix.data.astype(np.float64) ** 2).sum())
+    return float(np.sqrt(weight / matrix.shape[0]) + np.sqrt(weight / matrix.shape[1]))
 
 
 def _warm_start(warm: FactorRetriever, item_row: npt.NDArray[np.int32], factors: int, seed: int) -> FloatMatrix:

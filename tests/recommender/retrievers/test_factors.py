@@ -54,21 +54,21 @@ def test_the_other_half_of_the_checkerboard_is_not_found() -> None:
 
 
 def test_scores_by_hand() -> None:
-    # Item 0, bought 10 days ago: weight 1/2, confidence 8 / 2 = 4. The product of the factors is diag(2, 2):
+    # Item 0, bought 20 days ago: weight 1/4, confidence 8 / 2 = 4. The product of the factors is diag(2, 2):
     # left diag(2 + (4 - 1) + 1, 2 + 1) = diag(6, 3), right (4, 0): the member is (2/3, 0).
-    assert answer(CHECKERBOARD, ask((0, 10))) == pytest.approx({0: 2 / 3, 3: 2 / 3})
-    # Viewed 5 days ago: weight 0.5 * 1/2, confidence 2: left diag(2 + 1 + 1, 3), right (2, 0): 1/2.
-    assert answer(CHECKERBOARD, ask((3, 5, VIEW))) == pytest.approx({0: 0.5, 3: 0.5})
+    assert answer(CHECKERBOARD, ask((0, 20))) == pytest.approx({0: 2 / 3, 3: 2 / 3})
+    # Viewed 15 days ago: weight 0.5 * 1/8, confidence 2: left diag(2 + 1 + 1, 3), right (2, 0): 1/2.
+    assert answer(CHECKERBOARD, ask((3, 15, VIEW))) == pytest.approx({0: 0.5, 3: 0.5})
 
 
 def test_a_confidence_below_one_counts_less() -> None:
-    # Confidence 8 / 16 = 1/2 after 40 days: left 2 - 1/2 + 1, right 1/2: 1/5.
-    assert answer(CHECKERBOARD, ask((0, 40))) == pytest.approx({0: 0.2, 3: 0.2})
+    # Confidence 8 / 16 = 1/2 after 80 days: left 2 - 1/2 + 1, right 1/2: 1/5.
+    assert answer(CHECKERBOARD, ask((0, 80))) == pytest.approx({0: 0.2, 3: 0.2})
 
 
 def test_unknown_items_say_nothing() -> None:
     assert answer(CHECKERBOARD, ask((2, 1))) == {}
-    assert answer(CHECKERBOARD, ask((2, 1), (0, 10))) == pytest.approx({0: 2 / 3, 3: 2 / 3})
+    assert answer(CHECKERBOARD, ask((2, 1), (0, 20))) == pytest.approx({0: 2 / 3, 3: 2 / 3})
 
 
 def test_masks_and_people_without_history_in_one_batch() -> None:

@@ -15,7 +15,7 @@ N_PEOPLE, N_ITEMS, DAYS = 36, 30, 84
 SETTINGS = TrainingSettings(
     seed=7,
     threads=1,
-    factors=FactorSettings(factors=6, iterations=5, warm_iterations=2, min_members=2),
+    factors=FactorSettings(factors=6, iterations=5, warm_iterations=2, min_members=2, regularization=0.05),
     neighbors=NeighborSettings(neighbors=10, n_peers=8),
 )
 

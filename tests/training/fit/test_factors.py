@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from recommender.retrievers.factors import FactorRetriever
 from tests.learning import answer, ask, plain_weights
-from training.fit.factors import fit_factors
+from training.fit.factors import fit_factors, noise_level
 
 WEIGHTS = plain_weights()
 
@@ -23,7 +23,7 @@ def checkerboard(n_members: int = 20, n_items: int = 10) -> sp.csr_matrix:
 
 def fit(matrix: sp.csr_matrix, warm: FactorRetriever | None = None, **changes: int) -> FactorRetriever | None:
     options = {"factors": 2, "iterations": 10, "min_members": 1, "seed": 7, "threads": 1} | changes
-    return fit_factors(matrix, WEIGHTS, 0.5, alpha=5.0, regularization=0.1, warm=warm, **options)  # type: ignore[arg-type]
+    return fit_factors(matrix, WEIGHTS, 0.5, alpha=5.0, regularization=0.0025, warm=warm, **options)  # type: ignore[arg-type]
 
 
 def fitted(matrix: sp.csr_matrix, warm: FactorRetriever | None = None, **changes: int) -> FactorRetriever:
@@ -95,6 +95,14 @@ def test_a_warm_start_knows_nothing_of_newer_items() -> None:
 
 
 def test_what_it_was_weighed_with_is_kept_for_folding_in() -> None:
-    part = fitted(checkerboard())
-    assert (part.weights, part.browse_weight, part.alpha, part.regularization) == (WEIGHTS, 0.5, 5.0, 0.1)
+    matrix = checkerboard() * np.float32(4)
+    part = fitted(matrix)
+    assert (part.weights, part.browse_weight, part.alpha) == (WEIGHTS, 0.5, 5.0)
+    # Each weight of 4 is damped to 2, a confidence of 10; there are 20 members and ten items.
+    assert part.regularization == pytest.approx(0.0025 * 10 * ((matrix.nnz / 20) ** 0.5 + (matrix.nnz / 10) ** 0.5))
     assert part.gram == pytest.approx(part.item_factors.T @ part.item_factors)
+
+
+def test_the_level_of_noise_is_the_largest_singular_value_of_noise() -> None:
+    noise = np.random.default_rng(7).normal(0, 2, (400, 100)).astype(np.float32)
+    assert noise_level(sp.csr_matrix(noise)) == pytest.approx(np.linalg.norm(noise, 2), rel=0.05)
