@@ -153,14 +153,18 @@ def _first_days(
 
     Args:
         rng: orders what happened in the same minute.
-        bought: purchases that belong to the truth; else what was touched on the first day with browsing.
+        bought: purchases that belong to the truth; else what was touched on the first day with browsing, which is
+            known to lie in the window only where it ends for everybody at one time.
     """
+    if window.end is None and not bought:
+        return []
     entries = dataset.entries
     person_row = panel.truth.person_row
     place = np.full(len(dataset.people), -1)
     place[person_row] = np.arange(len(person_row))
     later = ~window.history & (place[entries.person_row] >= 0)
     later &= entries.minute >= window.as_of[entries.person_row]
+    later &= entries.minute < (np.iinfo(np.int32).max if window.end is None else window.end)
     if bought:
         width = len(dataset.items)
         truth = person_row[panel.truth.items.member].astype(np.int64) * width + panel.truth.items.row
@@ -202,7 +206,7 @@ def _trends(dataset: Dataset, window: Window, panel: Panel) -> Iterator[Case]:
 
     Compared are periods of TREND_DAYS; where people have windows of their own, nothing is asked.
     """
-    if len(np.unique(window.as_of)) > 1:
+    if window.end is None:
         return
     width = np.int64(max(len(dataset.items), 1))
     entries = dataset.entries.where(
@@ -212,7 +216,7 @@ def _trends(dataset: Dataset, window: Window, panel: Panel) -> Iterator[Case]:
     pairs = entries.person_row * width + entries.item_row
     usual = (period < 0) & (period >= -TREND_PERIODS)
     before = np.unique(pairs[usual] * TREND_PERIODS - period[usual] - 1) // TREND_PERIODS
-    later = np.unique(pairs[period == 0])
+    later = np.unique(pairs[(period == 0) & (entries.minute < window.end)])
     usually, then = (np.bincount(keys % width, minlength=width) for keys in (before, later))
     rising = then > RISING * usually * (len(later) / max(len(before), 1)) + RISING_MEMBERS
     person, item = np.divmod(later[rising[later % width]], width)

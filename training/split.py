@@ -150,7 +150,7 @@ def time_windows(dataset: Dataset, days: float, names: Sequence[str]) -> list[Wi
         history = minute < cut
         as_of = np.full(len(dataset.people), cut, np.int32)
         truth = build_truth(dataset, history, target & (minute >= cut) & (minute < stop))
-        windows.append(Window(name, as_of, history, cut, truth))
+        windows.append(Window(name, as_of, history, cut, truth, stop))
     return windows
 
 
@@ -160,7 +160,8 @@ def later_window(dataset: Dataset, cut: int) -> Window:
     minute = dataset.entries.minute
     history = minute < cut
     as_of = np.full(len(dataset.people), cut, np.int32)
-    return Window("later", as_of, history, cut, build_truth(dataset, history, target & (minute >= cut)))
+    truth = build_truth(dataset, history, target & (minute >= cut))
+    return Window("later", as_of, history, cut, truth, int(minute.max(initial=cut)) + 1)
 
 
 def person_windows(dataset: Dataset, protocol: Protocol, names: Sequence[str]) -> list[Window]:

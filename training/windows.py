@@ -73,6 +73,7 @@ class Window:
     as_of: int32, (n_people,), the minute at which each person's slate is computed.
     history: bool, (n_entries,), the dataset entries that lie before it.
     fit_minute: a model that sees only `history` is fitted as of this minute.
+    end: the first minute after the window; None where everybody has a window of their own.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Window:
     history: BoolVector
     fit_minute: int
     truth: Truth
+    end: int | None = None
 
     def cut(self, dataset: Dataset) -> Dataset:
         """Return the dataset without the entries that must not be seen."""

@@ -20,8 +20,8 @@ from training.fit.recommender import fit_recommender
 from training.scenario_questions import AMONG_NEW, IN_CATEGORY, Question, questions
 from training.scenarios import MEASURES, evaluate_scenarios
 from training.settings import EvaluationSettings
-from training.split import time_windows
-from training.windows import Window
+from training.split import person_windows, time_windows
+from training.windows import Protocol, Window
 
 LINES: list[Line] = [
     *((f"p{person}", f"i{item}", day) for person in range(6) for item in (0, 1) for day in (0, 3)),
@@ -152,6 +152,19 @@ def test_no_query_holds_what_came_later(asked: dict[tuple[Scenario, int], Questi
             assert (query.history.minute < query.as_of).all()
         assert len(question.queries) == len(question.truth)
         assert all(len(lists) == len(question.truth) for lists in question.baselines.values())
+
+
+def test_nothing_after_the_window_is_asked(fitted: Recommender, dataset: Dataset) -> None:
+    later: list[Line] = [("p3", "i2", 20.1, "view"), ("p3", "i5", 20.2, "view"), ("p4", "i0", 20.3)]
+    longer = replace(dataset_of([*LINES, *later]), facts=dataset.facts)
+    (_, window) = time_windows(longer, 7, ["test", "validation"])
+    assert window.fit_minute == minute_of(7)
+    panel = panel_for(longer, window, SETTINGS, 0)
+    visits = [q for q in questions(fitted, longer, window, panel, 7) if q.scenario is Scenario.SESSION]
+    assert [question.truth.row.tolist() for question in visits] == [[3]]
+    own = person_windows(longer, Protocol.LAST_ORDER, ["test", "validation"])[1]
+    asked = questions(fitted, longer, own, panel_for(longer, own, SETTINGS, 0), 7)
+    assert not {question.scenario for question in asked} & {Scenario.SESSION, Scenario.TRENDING}
 
 
 def test_every_task_is_measured_beside_its_baselines(fitted: Recommender, dataset: Dataset, window: Window) -> None:
