@@ -243,7 +243,7 @@ class SlateSettings:
         default=-1.0,
         metadata=setting(
             "How much less an item of `home` is worth for each better one of its category; 0: off; "
-            "-1: as much as loses no NDCG on the validation window.",
+            "-1: as much as gains NDCG on the validation window.",
             unit="share",
             minimum=-1,
             maximum=0.99,
@@ -253,7 +253,7 @@ class SlateSettings:
         default=-1.0,
         metadata=setting(
             "Part of a member's own shares of novel and repeat items that `home` must hold; 0: off; "
-            "-1: as much as loses no NDCG on the validation window.",
+            "-1: as much as gains NDCG on the validation window.",
             unit="share",
             minimum=-1,
             maximum=1,

@@ -30,8 +30,6 @@ LISTED = 100
 """Candidates kept of each list: more than are ever shown of a list that is judged at DEPTH."""
 PERIOD_DAYS = 28.0
 PRIOR_ITEMS = 10.0
-LARGEST_LOSS = 0.0
-"""The mean NDCG that may be lost by what is switched on without being asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,9 @@ class CalibrationRow:
 
 
 def fit_spread(pools: PanelPools, dataset: Dataset, minute: int, settings: TrainingSettings) -> Spread:
-    """Choose the most diversity and calibration that lose no NDCG on a window, unless the settings name them.
+    """Choose the most diversity and calibration that gain NDCG on a window, unless the settings name them.
+
+    A gain counts if it exceeds its standard error: what seems to cost nothing on one window costs on the next.
 
     Args:
         pools: of a window not seen by the fit, ranked; with Scenario.HOME among the scenarios.
@@ -68,19 +68,21 @@ def fit_spread(pools: PanelPools, dataset: Dataset, minute: int, settings: Train
     ranked = _ranked(pools)
     truth = pools.panel.truth.items
 
-    def gain(spread: Spread) -> float:
-        plain = _ndcg(ranked, truth)
-        return float(np.nanmean(_ndcg(spread_out(ranked, spread, pools.panel), truth) - plain))
+    def gains(spread: Spread, than: Spread) -> bool:
+        difference = _ndcg(spread_out(ranked, spread, pools.panel), truth)
+        difference -= _ndcg(spread_out(ranked, than, pools.panel), truth)
+        n = max(int(np.isfinite(difference).sum()), 1)
+        return bool(np.nanmean(difference) > np.nanstd(difference) / np.sqrt(n))
 
     best = Spread(Diversity({}, kinds), Calibration(0.0, share, PRIOR_ITEMS, PERIOD_DAYS))
     known = STRENGTHS[1:] if kinds.any() else ()
     for strength in known if option.diversity < 0 else (option.diversity,):
         more = replace(best, diversity=Diversity({Scenario.HOME: strength}, kinds))
-        if option.diversity >= 0 or gain(more) >= -LARGEST_LOSS:
+        if option.diversity >= 0 or gains(more, best):
             best = more
     for strength in CALIBRATIONS[1:] if option.calibration < 0 else (option.calibration,):
         more = replace(best, calibration=replace(best.calibration, strength=strength))
-        if option.calibration >= 0 or gain(more) >= gain(best) - LARGEST_LOSS:
+        if option.calibration >= 0 or gains(more, best):
             best = more
     return best
 
