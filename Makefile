@@ -46,7 +46,7 @@ format: $(ready) ## put the code into the house format
 docs: $(ready) ## write docs/settings.md from the settings in the code
 	$(bin)/python -m tests.settings_page
 
-bench: $(ready) ## measure ingest, training and serving, and print the figures
+bench: $(ready) ## measure ingest, training, lists for many members and serving, and print the figures
 	$(bin)/python -m tests.benchmarks $(ARGS)
 
 quality: export MEMBERWISE_HOME = var/quality/$(quality_data)
