@@ -16,8 +16,11 @@ from recommender.ranking import BLEND_FEATURE, Blend, LearnedRanker
 from tests.training.datasets import Line, dataset_of
 from training.dataset import Dataset
 from training.evaluate import panel_for
+from training.fit.blend import TUNED
 from training.fit.ranker import Lesson, Lessons, fit_ranker, fit_source, grow, join, logit_slope, take_lessons
 from training.fit.recommender import START_WEIGHTS, fit_recommender
+from training.gate import only_where_better
+from training.pools import retrieve_pools
 from training.publish import draft_bundle
 from training.settings import FactorSettings, RankerSettings, TrainingSettings
 from training.split import split_dataset
@@ -255,3 +258,24 @@ def test_lessons_are_joined_in_order(learned: tuple[Recommender, Lessons]) -> No
     twice = join([lesson, lesson])
     assert twice.sizes.tolist() == lesson.sizes.tolist() * 2
     assert len(twice.right) == 2 * len(lesson.right)
+
+
+def test_trees_stay_only_where_they_are_better_than_the_blend(
+    learned: tuple[Recommender, Lessons], dataset: Dataset, window: Window
+) -> None:
+    recommender, lessons = learned
+    ranker = recommender.ranker
+    assert isinstance(ranker, LearnedRanker)
+    panel = panel_for(dataset, window, SETTINGS, 0)
+    pools = retrieve_pools(recommender, panel, tuple(TUNED), 10)
+    # On the lists that they were grown on, trees are better; grown on wrong answers they are worse.
+    kept, ordered = only_where_better(ranker, pools)
+    assert isinstance(kept, LearnedRanker)
+    assert Scenario.HOME in kept.trees
+    assert [part.ranked.score.tolist() for part in ordered.found] == [
+        part.ranked.score.tolist() for part in pools.ranked_by(kept).found
+    ]
+    wrong = {objective: replace(part, right=~part.right) for objective, part in lessons.items()}
+    misled = fit_ranker([wrong], BLEND, ranker.source, SETTINGS)
+    assert isinstance(misled, LearnedRanker)
+    assert only_where_better(misled, pools)[0] is misled.blend
