@@ -165,7 +165,7 @@ def _blended(recommender: Recommender, query: Query, found: Found, at: int) -> d
     """Return what each retriever adds to the blended score of the candidate at a position."""
     ranker, scenario = recommender.ranker, query.scenario
     if isinstance(ranker, LearnedRanker):
-        blend, scenario = ranker.blend, ranker.trees[scenario].objective if scenario in ranker.trees else scenario
+        blend = ranker.blend
     else:
         assert isinstance(ranker, Blend), "rankers are blends, or learned on top of one"
         blend = ranker

@@ -107,14 +107,12 @@ class Blend:
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """Boosted trees that correct the blend for one objective.
+    """Boosted trees that correct the blend in one scenario.
 
-    objective: the scenario whose blend weights they were grown on.
     slope: what one unit of the blend is worth beside the trees.
     text: LightGBM's text format.
     """
 
-    objective: Scenario
     slope: float
     text: str
     _booster: list[Booster] = field(default_factory=list, init=False, repr=False, compare=False)
@@ -134,7 +132,7 @@ class Trees:
         """Return a score in (0, 1) that rises with slope * blend + trees.
 
         Args:
-            blend: float32, (n,), of the objective's scenario.
+            blend: float32, (n,), its scores in the scenario.
             features: float32, (n, n_features), the blend first.
         """
         raw = self.booster.predict(features, raw_score=True, num_threads=1)
@@ -155,8 +153,7 @@ class LearnedRanker:
 
     def rank(self, pool: Pool, batch: Batch, scenarios: Sequence[Scenario]) -> Ranked:
         """Score a pool; `scenarios` names the placement of each query."""
-        objectives = [self.trees[name].objective if name in self.trees else name for name in scenarios]
-        ranked = self.blend.rank(pool, batch, objectives)
+        ranked = self.blend.rank(pool, batch, scenarios)
         learned = sorted(set(scenarios) & set(self.trees))
         if not learned or len(pool.row) == 0:
             return ranked
@@ -180,7 +177,7 @@ class LearnedRanker:
         if scenario not in self.trees:
             return None
         trees = self.trees[scenario]
-        blend = self.blend.rank(pool, batch, [trees.objective] * len(batch)).score
+        blend = self.blend.rank(pool, batch, [scenario] * len(batch)).score
         features = np.column_stack((blend, self.source.build(pool, batch)))
         found = np.asarray(trees.booster.predict(features, pred_contrib=True, num_threads=1), np.float32)[:, :-1]
         found[:, 0] += np.float32(trees.slope) * blend
@@ -206,8 +203,8 @@ class LearnedRanker:
         described: dict[str, Json] = {}
         texts = {}
         for scenario, trees in self.trees.items():
-            described[str(scenario)] = {"objective": str(trees.objective), "slope": trees.slope}
-            texts[_tree_file(trees.objective)] = trees.text
+            described[str(scenario)] = {"slope": trees.slope}
+            texts[_tree_file(scenario)] = trees.text
         return (
             {f"{_FEATURES}{name}": array for name, array in state.arrays.items()},
             {
@@ -233,9 +230,7 @@ def ranker_from(description: Mapping[str, Json], arrays: Mapping[str, Array], te
     source = FeatureSource.from_state(State(own, as_table(description["features"])))
     trees = {}
     for name, value in as_table(description["trees"]).items():
-        part = as_table(value)
-        objective = Scenario(str(part["objective"]))
-        trees[Scenario(name)] = Trees(objective, as_number(part["slope"]), texts[_tree_file(objective)])
+        trees[Scenario(name)] = Trees(as_number(as_table(value)["slope"]), texts[_tree_file(Scenario(name))])
     return LearnedRanker(_blend_from(as_table(as_table(description["blend"])["weights"])), source, trees)
 
 
@@ -250,8 +245,8 @@ def summed(parts: FloatMatrix) -> FloatVector:
     return total
 
 
-def _tree_file(objective: Scenario) -> str:
-    return f"ranker.{objective}.txt"
+def _tree_file(scenario: Scenario) -> str:
+    return f"ranker.{scenario}.txt"
 
 
 def _blend_from(weights: Mapping[str, Json]) -> Blend:

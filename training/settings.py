@@ -217,7 +217,7 @@ class RankerSettings:
         default=2000, metadata=setting("Members asked per window, drawn by the seed.", unit="members", minimum=1)
     )
     wrong: int = field(
-        default=30, metadata=setting("Candidates not bought that are kept per list.", unit="items", minimum=1)
+        default=20, metadata=setting("Candidates not bought that are kept per list.", unit="items", minimum=1)
     )
     least_lists: int = field(
         default=200,
@@ -226,7 +226,7 @@ class RankerSettings:
     lists_per_tree: int = field(
         default=40, metadata=setting("Lists with a purchase per tree.", unit="lists", minimum=1)
     )
-    trees: int = field(default=100, metadata=setting("Most trees of one objective.", unit="trees", minimum=1))
+    trees: int = field(default=100, metadata=setting("Most trees of one scenario.", unit="trees", minimum=1))
     leaves: int = field(default=15, metadata=setting("Leaves of a tree.", unit="leaves", minimum=2))
     least_in_leaf: int = field(
         default=100, metadata=setting("Fewest candidates in a leaf.", unit="candidates", minimum=1)

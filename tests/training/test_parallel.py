@@ -48,7 +48,7 @@ from training.parallel import in_parallel
 x = np.random.default_rng(0).random((5000, 5)).astype(np.float32)
 options = {"objective": "binary", "num_threads": 2, "verbose": -1}
 trained = lightgbm.train(options, lightgbm.Dataset(x, x[:, 0] > 0.5), 20)
-trees = Trees(Scenario.HOME, 1.0, trained.model_to_string())
+trees = Trees(1.0, trained.model_to_string())
 parts = list(in_parallel(lambda part: trees.score(np.zeros(9, np.float32), x[:9]).tolist(), [1, 2, 3], 2))
 assert parts == [trees.score(np.zeros(9, np.float32), x[:9]).tolist()] * 3
 """

@@ -34,14 +34,12 @@ FloatVector = npt.NDArray[np.float32]
 FloatMatrix = npt.NDArray[np.float32]
 IntVector = npt.NDArray[np.int64]
 
-OBJECTIVES: dict[Scenario, Subset] = {Scenario.HOME: Subset.ALL, Scenario.DISCOVER: Subset.NOVEL}
-"""Scenarios for which trees are grown, and the purchases that are right answers there."""
-LEARNED: dict[Scenario, Scenario] = {
-    Scenario.HOME: Scenario.HOME,
-    Scenario.BUY_AGAIN: Scenario.HOME,
-    Scenario.DISCOVER: Scenario.DISCOVER,
+LEARNED: dict[Scenario, Subset] = {
+    Scenario.HOME: Subset.ALL,
+    Scenario.BUY_AGAIN: Subset.REPEAT,
+    Scenario.DISCOVER: Subset.NOVEL,
 }
-"""Whose trees order a scenario: what is bought again is ordered by `home`, which is mostly made of that."""
+"""Scenarios for which trees are grown, and the purchases that are right answers there."""
 FRESH_SHARE = 1 / 6
 """The quick decay's half-life beside the slow one's."""
 TRUNCATION = 20
@@ -51,7 +49,7 @@ LOGIT_STEPS = 30
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """Candidates of one window and one objective, list after list; only lists with a right answer.
+    """Candidates of one window and one scenario, list after list; only lists with a right answer.
 
     features: float32, (n, n_features), without the blend.  relative: float32, (n, n_retrievers), relative scores.
     right: bool, (n,), was it bought in the window?  sizes: int64, (n_lists,), candidates per list.
@@ -66,7 +64,7 @@ class Lesson:
 
 
 Lessons = Mapping[Scenario, Lesson]
-"""What one window teaches, by objective."""
+"""What one window teaches, by scenario."""
 
 
 def fit_source(dataset: Dataset, minute: int, recommender: Recommender, settings: TrainingSettings) -> FeatureSource:
@@ -118,26 +116,26 @@ def take_lessons(
         settings: how many wrong candidates are kept per list; the seed.
         step: called with the number of lists just found.
     """
-    chunks = list(enumerate(panel.queries(dict.fromkeys(OBJECTIVES, 1))))
-    firsts = np.cumsum([0, *(len(queries) // len(OBJECTIVES) for _, queries in chunks)])
+    chunks = list(enumerate(panel.queries(dict.fromkeys(LEARNED, 1))))
+    firsts = np.cumsum([0, *(len(queries) // len(LEARNED) for _, queries in chunks)])
 
     def take(chunk: tuple[int, Sequence[Query]]) -> list[Lesson]:
         number, queries = chunk
         found = recommender.find(queries)
         rng = np.random.default_rng([settings.seed, number])
-        people = len(queries) // len(OBJECTIVES)
-        whose = np.tile(np.arange(people) + firsts[number], len(OBJECTIVES))
+        people = len(queries) // len(LEARNED)
+        whose = np.tile(np.arange(people) + firsts[number], len(LEARNED))
         return [
             _lesson(found, source, slice(at * people, (at + 1) * people), whose, truth, settings.ranker, rng)
             for at, truth in enumerate(truths)
         ]
 
-    truths = [panel.truth.of(subset) for subset in OBJECTIVES.values()]
+    truths = [panel.truth.of(subset) for subset in LEARNED.values()]
     taken = []
     for lessons in in_parallel(take, chunks, settings.thread_count):
         taken.append(lessons)
         step(len(lessons[0].sizes))
-    return {scenario: join([part[at] for part in taken]) for at, scenario in enumerate(OBJECTIVES)}
+    return {scenario: join([part[at] for part in taken]) for at, scenario in enumerate(LEARNED)}
 
 
 def fit_ranker(
@@ -158,22 +156,20 @@ def fit_ranker(
     """
     if not lessons:
         return blend
-    objectives = sorted({LEARNED[scenario] for scenario in learned})
     # Side by side with a share of the threads each: LightGBM's threads wait for one another at every tree level.
-    threads = max(1, settings.thread_count // max(len(objectives), 1))
+    threads = max(1, settings.thread_count // max(len(learned), 1))
 
-    def grown(objective: Scenario) -> Trees | None:
-        return grow([part[objective] for part in lessons], objective, blend, source, settings, threads)
+    def grown(scenario: Scenario) -> Trees | None:
+        return grow([part[scenario] for part in lessons], scenario, blend, source, settings, threads)
 
-    found = dict(zip(objectives, in_parallel(grown, objectives, settings.thread_count, always=True), strict=True))
-    trees = {scenario: found[LEARNED[scenario]] for scenario in learned}
-    usable = {scenario: part for scenario, part in trees.items() if part is not None}
+    found = in_parallel(grown, learned, settings.thread_count, always=True)
+    usable = {scenario: trees for scenario, trees in zip(learned, found, strict=True) if trees is not None}
     return LearnedRanker(blend, source, usable) if usable else blend
 
 
 def grow(
     lessons: Sequence[Lesson],
-    objective: Scenario,
+    scenario: Scenario,
     blend: Blend,
     source: FeatureSource,
     settings: TrainingSettings,
@@ -192,7 +188,7 @@ def grow(
     lesson = join([_as_seen_by(source.retrievers, part) for part in lessons])
     if len(lesson.sizes) < option.least_lists:
         return None
-    weights = blend.weights[objective]
+    weights = blend.of(scenario)
     table = np.array([weights.get(name, 0.0) for name in lesson.retrievers], np.float32)
     start = summed(lesson.relative * table)
     slope = logit_slope(start, lesson.right)
@@ -207,7 +203,7 @@ def grow(
     )
     rounds = max(1, min(option.trees, len(lesson.sizes) // option.lists_per_tree))
     booster = lightgbm.train(_parameters(option, settings.seed, threads), data, rounds)
-    return Trees(objective, slope, booster.model_to_string())
+    return Trees(slope, booster.model_to_string())
 
 
 def logit_slope(score: FloatVector, right: BoolVector) -> float:

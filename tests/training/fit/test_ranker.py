@@ -196,7 +196,7 @@ def test_the_same_ranker_from_a_bundle(
     mine, loaded = recommender.recommend(queries), bundle.recommender().recommend(queries)
     assert [slate.score.tolist() for slate in mine] == [slate.score.tolist() for slate in loaded]
     assert "tree" in bundle.text("ranker.home.txt")
-    assert "tree" in bundle.text("ranker.discover.txt")
+    assert "tree" in bundle.text("ranker.buy_again.txt")
 
 
 def test_contributions_add_up_to_the_score(
@@ -275,7 +275,7 @@ def test_trees_stay_only_where_they_are_better_than_the_blend(
     assert [part.ranked.score.tolist() for part in ordered.found] == [
         part.ranked.score.tolist() for part in pools.ranked_by(kept).found
     ]
-    wrong = {objective: replace(part, right=~part.right) for objective, part in lessons.items()}
+    wrong = {scenario: replace(part, right=~part.right) for scenario, part in lessons.items()}
     misled = fit_ranker([wrong], BLEND, ranker.source, SETTINGS)
     assert isinstance(misled, LearnedRanker)
     assert only_where_better(misled, pools)[0] is misled.blend
