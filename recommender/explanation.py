@@ -163,13 +163,10 @@ def _sightings(
 
 def _blended(recommender: Recommender, query: Query, found: Found, at: int) -> dict[str, float]:
     """Return what each retriever adds to the blended score of the candidate at a position."""
-    ranker, scenario = recommender.ranker, query.scenario
-    if isinstance(ranker, LearnedRanker):
-        blend = ranker.blend
-    else:
-        assert isinstance(ranker, Blend), "rankers are blends, or learned on top of one"
-        blend = ranker
-    weights = blend.of(scenario)
+    ranker = recommender.ranker
+    blend = ranker.blend if isinstance(ranker, LearnedRanker) else ranker
+    assert isinstance(blend, Blend), "rankers are blends, or learned on top of one"
+    weights = blend.of(query.scenario)
     relative = relative_scores(found.pool)[at].tolist()
     return {name: weights.get(name, 0.0) * share for name, share in zip(found.pool.retrievers, relative, strict=True)}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from recommender.bundle import open_bundle, write_bundle
+from recommender.explanation import Outcome, explain_item
 from recommender.pipeline import Recommender
 from recommender.query import Scenario
 from recommender.ranking import BLEND_FEATURE, Blend, LearnedRanker
@@ -217,6 +218,25 @@ def test_contributions_add_up_to_the_score(
     rest = log_odds - parts.sum(axis=1)
     assert rest == pytest.approx(np.full(len(rest), rest[0]), abs=1e-3)
     assert ranker.contributions(found.pool, found.batch, Scenario.TRENDING) is None
+
+
+def test_an_explanation_tells_what_the_trees_add(
+    learned: tuple[Recommender, Lessons], dataset: Dataset, window: Window
+) -> None:
+    recommender, _ = learned
+    (queries,) = panel_for(dataset, window, SETTINGS, 1).queries({Scenario.HOME: 5})
+    (slate,) = recommender.recommend(queries)
+    found = explain_item(recommender, queries[0], int(slate.row[0]))
+    assert (found.outcome, found.position) == (Outcome.SHOWN, 1)
+    assert found.score == pytest.approx(float(slate.score[0]))
+    assert BLEND_FEATURE in found.contributions
+    assert set(found.contributions) <= {BLEND_FEATURE, *recommender.ranker.source.names}  # type: ignore[attr-defined]
+    sizes = [abs(value) for value in found.contributions.values()]
+    assert sizes == sorted(sizes, reverse=True)
+    # The retrievers' shares add up to the blend that the trees correct.
+    pool = recommender.look(queries[0])[1].pool
+    blended = BLEND.rank(pool, recommender.look(queries[0])[1].batch, [Scenario.HOME]).score
+    assert sum(part.adds for part in found.sightings) == pytest.approx(float(blended[pool.row == slate.row[0]][0]))
 
 
 def test_importance_is_shares_of_one(learned: tuple[Recommender, Lessons]) -> None:
