@@ -12,6 +12,7 @@ import pytest
 
 from recommender.cli import main
 from recommender.columns import TABLES
+from recommender.retrievers import RETRIEVERS
 from tests import settings_page
 
 ROOT = Path(__file__).parent.parent
@@ -121,6 +122,11 @@ def test_the_data_contract_names_every_table_and_column() -> None:
         name: ", ".join(column.name + "*" * column.required for column in spec.columns) for name, spec in TABLES.items()
     }
     assert written == expected
+
+
+def test_every_retriever_is_described() -> None:
+    text = (ROOT / "docs" / "retrievers.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == set(RETRIEVERS)
 
 
 def test_changelog_has_the_version() -> None:
