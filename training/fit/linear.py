@@ -35,7 +35,7 @@ def fit_linear(
 ) -> LinearRetriever:
     """Predict each column of the damped matrix from the others by ridge regression.
 
-    Memory is about 3 * 4 * items ** 2 bytes, and time grows with items ** 3, whatever the number of members.
+    Memory is about 4 * 4 * items ** 2 bytes, and time grows with items ** 3, whatever the number of members.
 
     Args:
         matrix: float32 CSR, (n_members, n_items), interaction weights.
