@@ -122,7 +122,7 @@ class NeighborSettings:
 
 @dataclass(frozen=True, slots=True)
 class LinearSettings:
-    """The linear item-item model: memory is about 16 bytes, time about 50 nanoseconds at 4,000 items, per pair of items."""
+    """The linear item-item model: memory grows with the square of its items, time with the cube."""
 
     items: int = field(
         default=4000, metadata=setting("Most items that take part, those of most members.", unit="items", minimum=1)
