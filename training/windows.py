@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.history import Histories
-from training.dataset import Dataset
+from training.dataset import Dataset, Entries, Sales
 from training.metrics import Ragged
 
 BoolVector = npt.NDArray[np.bool_]
@@ -84,8 +84,13 @@ class Window:
     end: int | None = None
 
     def cut(self, dataset: Dataset) -> Dataset:
-        """Return the dataset without the entries that must not be seen."""
-        return replace(dataset, entries=dataset.entries.where(self.history))
+        """Return the dataset without the entries that must not be seen, and without what they say of items."""
+        entries, facts = dataset.entries.where(self.history), dataset.facts
+        # Where everybody has a window of their own, a hidden first event would lie in the past of the fit.
+        by_event = facts.available_from == _first_events(dataset.entries, dataset.sales, len(dataset.items))
+        seen = _first_events(entries, dataset.sales, len(dataset.items))
+        start = np.where(by_event, seen, facts.available_from)
+        return replace(dataset, entries=entries, facts=replace(facts, available_from=start))
 
     def histories(self, dataset: Dataset) -> Histories:
         """Return every person's visible history, one segment per person row."""
@@ -111,3 +116,11 @@ class Split:
     def test(self) -> Window:
         """The newest test window."""
         return self.origins[-1]
+
+
+def _first_events(entries: Entries, sales: Sales, n_items: int) -> MinuteVector:
+    """Return the minute of each item's first event, int32, (n_items,); the largest int32 if there is none."""
+    first = np.full(n_items, np.iinfo(np.int32).max, np.int32)
+    np.minimum.at(first, entries.item_row, entries.minute)
+    np.minimum.at(first, sales.item_row, sales.minute)
+    return first

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from recommender.errors import TrainingDataError
 from tests.training.datasets import Line, dataset_of, minute_of
-from training.dataset import Dataset
-from training.split import choose_protocol, choose_window_days, split_dataset
+from training.dataset import Dataset, Sales
+from training.split import choose_protocol, choose_window_days, person_windows, split_dataset
 from training.windows import Protocol, Subset, Truth, Window
 
 
@@ -132,6 +134,21 @@ def test_last_order_per_member() -> None:
     ann, cyd = dataset.people.row("member:ann"), dataset.people.row("member:cyd")
     assert split.test.as_of[ann] == minute_of(3)
     assert split.test.as_of[cyd] == minute_of(3) + 1
+
+
+def test_an_item_starts_with_the_first_event_that_a_window_shows() -> None:
+    dataset = dataset_of([("ann", "a", 1), ("ann", "b", 3), ("bob", "a", 2), ("bob", "c", 9), ("cyd", "b", 5)])
+    known, first = minute_of(-30), {"a": 1, "b": 3, "c": 9}
+    start = np.array([minute_of(first[item]) for item in "abc"], np.int32)
+    dataset = replace(dataset, facts=replace(dataset.facts, available_from=start))
+    (window,) = person_windows(dataset, Protocol.LAST_ORDER, ["test"])
+    never = np.iinfo(np.int32).max
+    # Ann's and Bob's last orders are hidden: of b Cyd's is left, of c nothing.
+    assert window.cut(dataset).facts.available_from.tolist() == [minute_of(1), minute_of(5), never]
+    sold = replace(dataset, sales=Sales(np.array([2], np.int32), np.array([0], np.int32), start[2:]))
+    assert window.cut(sold).facts.available_from.tolist() == [minute_of(1), minute_of(5), minute_of(9)]
+    stated = replace(dataset, facts=replace(dataset.facts, available_from=np.full(3, known, np.int32)))
+    assert window.cut(stated).facts.available_from.tolist() == [known] * 3
 
 
 def test_orders_of_one_day_are_one_order_when_times_are_real() -> None:
