@@ -91,7 +91,7 @@ def look_closer(
         scenarios = evaluate_scenarios(recommender, dataset, window, settings, step)
     with progress.stage("spread slates"):
         pools = retrieve_pools(recommender, panel, (Scenario.HOME,), HOME_DEPTH)
-        diversity, calibration = diversity_curve(pools, dataset, settings, window.fit_minute)
+        diversity, calibration = diversity_curve(pools, dataset, settings, window)
     with progress.stage("sample slates"):
         samples = _samples(place, recommender, dataset, panel, settings.seed, now)
     return Insights(

@@ -104,7 +104,7 @@ def tune(course: Course, window: Window) -> tuple[Recommender, Gate]:
         ranker, judged = only_where_better(ranker, pools, settings.thread_count)
         gate = judge(judged, settings)
     with progress.stage("spread"):
-        spread = fit_spread(judged, course.dataset, window.fit_minute, settings)
+        spread = fit_spread(judged, course.dataset, window, settings)
     return replace(fitted, ranker=ranker, spread=spread), gate
 
 

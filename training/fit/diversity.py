@@ -19,6 +19,7 @@ from training.metrics import Interval, Ragged, bootstrap, measure
 from training.panel import Panel
 from training.pools import PanelPools
 from training.settings import TrainingSettings
+from training.windows import Window
 
 FloatVector = npt.NDArray[np.float64]
 RowVector = npt.NDArray[np.int32]
@@ -52,7 +53,7 @@ class CalibrationRow:
     distance: float
 
 
-def fit_spread(pools: PanelPools, dataset: Dataset, minute: int, settings: TrainingSettings) -> Spread:
+def fit_spread(pools: PanelPools, dataset: Dataset, window: Window, settings: TrainingSettings) -> Spread:
     """Choose the most diversity and calibration that gain NDCG on a window, unless the settings name them.
 
     A gain counts if it exceeds its standard error: what seems to cost nothing on one window costs on the next.
@@ -60,10 +61,10 @@ def fit_spread(pools: PanelPools, dataset: Dataset, minute: int, settings: Train
     Args:
         pools: of a window not seen by the fit, ranked; with Scenario.HOME among the scenarios.
         dataset: the whole history.
-        minute: entries before it show how much everybody buys is novel.
+        window: of the pools; its history shows how much everybody buys is novel.
         settings: the strengths; below 0 they are chosen.
     """
-    kinds, share = kinds_of(dataset.facts), novel_share(dataset, minute)
+    kinds, share = kinds_of(dataset.facts), novel_share(window.cut(dataset), window.fit_minute)
     option = settings.slate
     ranked = _ranked(pools)
     truth = pools.panel.truth.items
@@ -88,7 +89,7 @@ def fit_spread(pools: PanelPools, dataset: Dataset, minute: int, settings: Train
 
 
 def diversity_curve(
-    pools: PanelPools, dataset: Dataset, settings: TrainingSettings, minute: int
+    pools: PanelPools, dataset: Dataset, settings: TrainingSettings, window: Window
 ) -> tuple[tuple[DiversityRow, ...], tuple[CalibrationRow, ...]]:
     """Return what each strength does on a window, all on the same members; no diversity without categories.
 
@@ -96,7 +97,7 @@ def diversity_curve(
         as for fit_spread().
     """
     kinds, levels = kinds_of(dataset.facts), category_levels(dataset.facts)
-    none = Calibration(0.0, novel_share(dataset, minute), PRIOR_ITEMS, PERIOD_DAYS)
+    none = Calibration(0.0, novel_share(window.cut(dataset), window.fit_minute), PRIOR_ITEMS, PERIOD_DAYS)
     ranked, panel, truth = _ranked(pools), pools.panel, pools.panel.truth.items
     spreads = [Spread(Diversity({Scenario.HOME: strength}, kinds), none) for strength in STRENGTHS]
     spreads += [Spread(Diversity({}, kinds), replace(none, strength=strength)) for strength in CALIBRATIONS]

@@ -16,8 +16,8 @@ from training.fit.diversity import CALIBRATIONS, STRENGTHS, diversity_curve, fit
 from training.fit.recommender import fit_recommender
 from training.pools import PanelPools, retrieve_pools
 from training.settings import SlateSettings
-from training.split import time_windows
-from training.windows import Window
+from training.split import person_windows, time_windows
+from training.windows import Protocol, Window
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def pools(window: Window) -> PanelPools:
 
 
 def test_the_curve_pays_ndcg_for_diversity(pools: PanelPools, window: Window) -> None:
-    diverse, calibrated = diversity_curve(pools, market(), SETTINGS, window.fit_minute)
+    diverse, calibrated = diversity_curve(pools, market(), SETTINGS, window)
     assert [row.strength for row in diverse] == list(STRENGTHS)
     assert [row.strength for row in calibrated] == list(CALIBRATIONS)
     assert diverse[-1].diversity > diverse[0].diversity
@@ -43,8 +43,8 @@ def test_the_curve_pays_ndcg_for_diversity(pools: PanelPools, window: Window) ->
 
 
 def test_nothing_is_switched_on_that_costs_ndcg(pools: PanelPools, window: Window) -> None:
-    diverse, _ = diversity_curve(pools, market(), SETTINGS, window.fit_minute)
-    spread = fit_spread(pools, market(), window.fit_minute, SETTINGS)
+    diverse, _ = diversity_curve(pools, market(), SETTINGS, window)
+    spread = fit_spread(pools, market(), window, SETTINGS)
     chosen = spread.diversity.strength.get(Scenario.HOME, 0.0)
     reached = {row.strength: row.ndcg.mean for row in diverse}
     assert reached[chosen] >= reached[0.0]
@@ -55,17 +55,17 @@ def test_nothing_is_switched_on_that_costs_ndcg(pools: PanelPools, window: Windo
 
 def test_settings_have_the_last_word(pools: PanelPools, window: Window) -> None:
     told = replace(SETTINGS, slate=SlateSettings(diversity=0.7, calibration=1.0))
-    spread = fit_spread(pools, market(), window.fit_minute, told)
+    spread = fit_spread(pools, market(), window, told)
     assert (spread.diversity.strength, spread.calibration.strength) == ({Scenario.HOME: 0.7}, 1.0)
     off = replace(SETTINGS, slate=SlateSettings(diversity=0.0, calibration=0.0))
-    spread = fit_spread(pools, market(), window.fit_minute, off)
+    spread = fit_spread(pools, market(), window, off)
     assert (spread.diversity.strength, spread.calibration.strength) == ({Scenario.HOME: 0.0}, 0.0)
 
 
 def test_without_categories_there_is_nothing_to_spread(pools: PanelPools, window: Window) -> None:
     plain = replace(market().facts, categories=("",), category_row=np.zeros(30, np.int32))
     assert not kinds_of(plain).any()
-    spread = fit_spread(pools, replace(market(), facts=plain), window.fit_minute, SETTINGS)
+    spread = fit_spread(pools, replace(market(), facts=plain), window, SETTINGS)
     assert spread.diversity.strength == {}
 
 
@@ -86,3 +86,13 @@ def test_everybodys_share_of_novel_items_is_of_those_with_a_past() -> None:
     dataset: Dataset = dataset_of(lines)
     assert novel_share(dataset, minute_of(60)) == pytest.approx(2 / 3)
     assert novel_share(dataset, minute_of(10)) == 0.5
+
+
+def test_everybodys_share_is_that_of_the_history_before_the_window() -> None:
+    # Everybody buys the same again and again, until the last order, which the window asks for.
+    lines: list[Line] = [(f"p{person}", f"i{person}", day) for person in range(4) for day in (1, 41, 61)]
+    dataset = dataset_of([*lines, *((f"p{person}", "novel", 69) for person in range(4))])
+    (last,) = person_windows(dataset, Protocol.LAST_ORDER, ["validation"])
+    fitted = fit_recommender(last.cut(dataset), last.fit_minute, SETTINGS)
+    found = retrieve_pools(fitted, panel_for(dataset, last, SETTINGS, 0), (Scenario.HOME,), 5)
+    assert fit_spread(found, dataset, last, SETTINGS).calibration.novel_share == 0
