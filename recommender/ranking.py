@@ -29,6 +29,8 @@ FloatMatrix = npt.NDArray[np.float32]
 
 BLEND_FEATURE = "blend"
 """The trees' first feature: the blend's score. The others are those of FeatureSource."""
+SURE_ODDS = 8.0
+"""Log-odds from which scores near 1 more slowly: soon they would be 1 in float32, and the best candidates tied."""
 _FEATURES = "ranker."
 """What begins the names of the arrays that a learned ranker keeps in a bundle."""
 
@@ -137,7 +139,8 @@ class Trees:
         """
         raw = self.booster.predict(features, raw_score=True, num_threads=1)
         total = np.float32(self.slope) * blend + np.asarray(raw, np.float32)
-        return np.asarray(1 / (1 + np.exp(-total)), np.float32)
+        score = 1 / (1 + np.exp(-np.clip(total, -SURE_ODDS * 10, SURE_ODDS)))
+        return np.asarray(score + (1 - score) * (1 - SURE_ODDS / np.maximum(total, SURE_ODDS)), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

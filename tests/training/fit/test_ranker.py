@@ -273,6 +273,18 @@ def test_the_slope_of_a_logistic_regression() -> None:
     assert logit_slope(score, ~right) == 0
 
 
+def test_the_surest_candidates_are_not_tied(learned: tuple[Recommender, Lessons]) -> None:
+    recommender, lessons = learned
+    ranker = recommender.ranker
+    assert isinstance(ranker, LearnedRanker)
+    # What is bought again without fail makes the slope steep.
+    steep = replace(ranker.trees[Scenario.HOME], slope=40.0)
+    alike = np.repeat(np.column_stack((1.0, lessons[Scenario.HOME].features[:1])), 5, axis=0).astype(np.float32)
+    score = steep.score(np.array([0, 0.5, 1, 1.01, 3], np.float32), alike)
+    assert (np.diff(score) > 0).all()
+    assert 0 < score[0] < score[-1] < 1
+
+
 def test_lessons_are_joined_in_order(learned: tuple[Recommender, Lessons]) -> None:
     lesson = learned[1][Scenario.HOME]
     twice = join([lesson, lesson])
