@@ -83,7 +83,9 @@ def verdict(found: Explanation, scenario: Scenario, count: int, language: str) -
         rule=_rule(found.rule, spoken),
         about=_ABOUT[spoken].get(scenario, _KNOWN[spoken]),
     )
-    return said + (_MOVED[spoken].format(without_moves=found.without_moves) if found.moved else "")
+    best = found.without_moves
+    moved_out = found.outcome is Outcome.BELOW_THE_CUT and best is not None and best <= count
+    return said + (_MOVED[spoken].format(without_moves=best) if found.moved or moved_out else "")
 
 
 def _rule(rule: str | None, language: str) -> str:

@@ -42,6 +42,15 @@ def test_shown() -> None:
     )
 
 
+def test_what_variety_moved_out_of_the_slate() -> None:
+    kept_out = found(Outcome.BELOW_THE_CUT, rank=4, without_moves=4)
+    moved = " Its score alone would put it at 4: variety in the slate moved it."
+    plain = "Not shown: number 4 of 300 candidates by score; the slate holds {count}."
+    assert verdict(kept_out, Scenario.HOME, 5, "en") == plain.format(count=5) + moved
+    assert verdict(kept_out, Scenario.HOME, 3, "en") == plain.format(count=3)
+    assert verdict(kept_out, Scenario.HOME, 5, "zh").endswith("仅按得分应排第4位，为使列表多样而调整。")
+
+
 def test_dropped_by_rules_old_and_new() -> None:
     dropped = found(Outcome.DROPPED, rule="out_of_stock")
     assert verdict(dropped, Scenario.HOME, 10, "en") == "Not shown: it is out of stock."
