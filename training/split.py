@@ -244,8 +244,8 @@ def _split_by_time(
     text = f"{reason}; the test window is the last {chosen:g} days, the validation window the {chosen:g} before"
     if days is None and chosen < LONGEST_WINDOW_DAYS:
         text += f" (a window is a fifth of the history, at most {LONGEST_WINDOW_DAYS} days)"
-    tests, validation, earlier = windows[:origins], windows[origins], windows[origins + 1 :]
-    return Split(protocol, text, chosen, tuple(reversed(earlier)), validation, tuple(reversed(tests)))
+    tests, validation, earlier = windows[:origins], windows[origins], _with_truth(windows[origins + 1 :])
+    return Split(protocol, text, chosen, earlier, validation, tuple(reversed(tests)))
 
 
 def _split_by_person(dataset: Dataset, protocol: Protocol, reason: str, ranker: int) -> Split:
@@ -253,8 +253,12 @@ def _split_by_person(dataset: Dataset, protocol: Protocol, reason: str, ranker: 
     windows = person_windows(dataset, protocol, names)
     what = "order" if protocol is Protocol.LAST_ORDER else "purchase"
     text = f"{reason}; the test is each member's last {what}, validation the one before"
-    earlier = tuple(window for window in reversed(windows[2:]) if len(window.truth.person_row))
-    return Split(protocol, text, None, earlier, windows[1], (windows[0],))
+    return Split(protocol, text, None, _with_truth(windows[2:]), windows[1], (windows[0],))
+
+
+def _with_truth(windows: Sequence[Window]) -> tuple[Window, ...]:
+    """Return the windows in which anything was bought, oldest first; given newest first."""
+    return tuple(window for window in reversed(windows) if len(window.truth.person_row))
 
 
 def _check_window(window: Window) -> None:

@@ -91,7 +91,7 @@ def test_people_who_are_not_learned_are_never_asked_for() -> None:
 
 
 def test_ranker_windows_lie_before_validation_and_stop_where_the_history_begins() -> None:
-    dataset = dataset_of(TEN_DAYS)
+    dataset = dataset_of([*TEN_DAYS, ("cyd", "tea", 5.0)])
     split = split_dataset(dataset, Protocol.TIME, window_days=2, ranker_windows=9)
     assert [window.name for window in split.ranker] == ["ranker 2", "ranker 1"]
     assert [window.fit_minute for window in split.ranker] == [minute_of(2), minute_of(4)]
@@ -114,6 +114,14 @@ ORDERS: list[Line] = [
     *(("bob", item, 2.0) for item in ("c", "d")),
     *(("cyd", item, 1.0) for item in ("e",)),
 ]
+
+
+def test_a_window_in_which_nothing_was_bought_teaches_nothing() -> None:
+    # Closed on the days 2 to 3: windows of two days, of which the third before the end is empty.
+    dataset = dataset_of([(name, "a", day) for name in ("ann", "bob") for day in (0.2, 1.1, 4.5, 6.2, 7.3)])
+    split = split_dataset(dataset, Protocol.TIME, window_days=2, ranker_windows=2)
+    assert split.ranker == ()
+    assert shown(dataset, split.validation.truth) == {"ann": ["a"], "bob": ["a"]}
 
 
 def test_last_order_per_member() -> None:
