@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+import numpy as np
+
 from recommender.candidates import Slate
 from recommender.history import MINUTES_PER_DAY
 from recommender.interactions import Pairs
 from recommender.partners import partners_of
 from recommender.pipeline import Recommender
-from recommender.query import Query
+from recommender.query import Query, batch_of
 from recommender.retrievers.frequency import FrequencyRetriever
+from recommender.retrievers.peers import PeerRetriever
+from recommender.retrievers.popularity import PopularityRetriever, StorePopularityRetriever, TrendingRetriever
 from recommender.retrievers.repeat import RepeatRetriever
 
 Evidence = str | int | float
@@ -60,6 +64,8 @@ _OF_SOURCE = {
     "similar": ReasonCode.SIMILAR_TO,
     "substitutes": ReasonCode.INSTEAD_OF,
 }
+_BY_MEMBERS = frozenset({"factors", "peers"})
+"""Retrievers for which similar members speak."""
 _NAMING = frozenset(
     {
         ReasonCode.GOES_WITH,
@@ -146,7 +152,7 @@ def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[R
     pairs = _own_pairs(query, recommender)
     place = {int(row): at for at, row in enumerate(pairs.item_row)} if pairs is not None else {}
     partners = partners_of(slate, query, recommender)
-    basis = _Basis(query, recommender, pairs, place, partners)
+    basis = _Basis(query, recommender, pairs, place, partners, _company_of(slate, query, recommender))
     return [_reasons(int(row), source, basis) for row, source in zip(slate.row, slate.source, strict=True)]
 
 
@@ -156,6 +162,7 @@ class _Basis:
 
     pairs: of the member's own history, None where none is used; place: of an item's row in them.
     partners: for items that others led to, the row of the one that speaks most for each.
+    company: for items that similar members led to, how many of how many have it.
     """
 
     query: Query
@@ -163,6 +170,7 @@ class _Basis:
     pairs: Pairs | None
     place: Mapping[int, int]
     partners: Mapping[int, int]
+    company: Mapping[int, Mapping[str, Evidence]]
 
 
 def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
@@ -175,11 +183,33 @@ def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
     if code in _NAMING:
         partner = basis.partners.get(row)
         found.append(Reason(ReasonCode.SIMILAR_MEMBERS, {}) if partner is None else _named(code, partner, basis))
+    elif code is ReasonCode.SIMILAR_MEMBERS:
+        found.append(Reason(code, basis.company.get(row, {})))
     elif code is ReasonCode.POPULAR_IN_STORE and query.store_row is not None:
-        found.append(Reason(code, {"store_id": recommender.stores.id(query.store_row)}))
+        named: dict[str, Evidence] = {"store_id": recommender.stores.id(query.store_row)}
+        found.append(Reason(code, named | _place(source, row, query.store_row, recommender)))
     elif code not in (None, ReasonCode.VIEWED):
-        found.append(Reason(code, {}))
-    return found or [Reason(ReasonCode.POPULAR, {})]
+        found.append(Reason(code, _place(source, row, 0, recommender)))
+    return found or [Reason(ReasonCode.POPULAR, _place("popularity", row, 0, recommender))]
+
+
+def _place(source: str, row: int, number: int, recommender: Recommender) -> dict[str, Evidence]:
+    """Return the item's place in a prepared list of the retriever, nothing if there is none or it is not in it."""
+    part = next((part for part in recommender.retrievers if part.name == source), None)
+    if not isinstance(part, PopularityRetriever | StorePopularityRetriever | TrendingRetriever):
+        return {}
+    place = part.lists.place(number, row)
+    return {} if place is None else {"place": place}
+
+
+def _company_of(slate: Slate, query: Query, recommender: Recommender) -> dict[int, dict[str, Evidence]]:
+    """Return for items that similar members led to how many peers have bought or viewed each."""
+    peers = next((part for part in recommender.retrievers if isinstance(part, PeerRetriever)), None)
+    led = [int(row) for row, source in zip(slate.row, slate.source, strict=True) if source in _BY_MEMBERS]
+    if peers is None or not led or not query.personal or len(query.history.item_row) == 0:
+        return {}
+    counts, of = peers.company(batch_of([query], [None]), np.array(led, np.int32))
+    return {row: {"members": int(count), "of": of} for row, count in zip(led, counts, strict=True) if count > 0}
 
 
 def _named(code: ReasonCode, partner: int, basis: _Basis) -> Reason:

@@ -54,6 +54,19 @@ class PeerRetriever:
         history = telling(damped(heaviest(history, self.history_items)), self.rarity)
         return best_of(score_items(self._votes(history), self.purchases), batch, count)
 
+    def company(self, batch: Batch, rows: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int64], int]:
+        """Count the peers of one query that bought or viewed items.
+
+        Args:
+            batch: of one query.
+            rows: int32, (n,), of the items.
+        Returns: int64, (n,), how many of them; and how many peers there are.
+        """
+        history = matrix_of(batch.pairs(self.weights), self.pool.shape[0], self.browse_weight)
+        history = telling(damped(heaviest(history, self.history_items)), self.rarity)
+        nearest = self._votes(history).indices
+        return np.asarray((self.purchases[nearest][:, rows] > 0).sum(axis=0), np.int64).ravel(), len(nearest)
+
     def _votes(self, history: sp.csr_matrix) -> sp.csr_matrix:
         """Return the weight of each pool member for each history as CSR, (n_histories, n_pool)."""
         products = score_items(history, self.pool)

@@ -50,6 +50,11 @@ class RankedLists:
             found = start + np.flatnonzero(mask[self.row[start:stop]])[:count]
         return found
 
+    def place(self, number: int, row: int) -> int | None:
+        """Return the place of an item in a list, 1 = first; None if it is not in it."""
+        found = np.flatnonzero(self.row[int(self.indptr[number]) : int(self.indptr[number + 1])] == row)
+        return int(found[0]) + 1 if len(found) else None
+
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays by name."""
         return {"indptr": self.indptr, "row": self.row, "score": self.score}

@@ -16,6 +16,7 @@ from recommender.ranking import Blend
 from recommender.reasons import LANGUAGES, Reason, ReasonCode, explain, reason_summary
 from recommender.retrievers.converted import ConvertedRetriever
 from recommender.retrievers.linear import LinearRetriever
+from recommender.retrievers.peers import PeerRetriever, lengths, telling
 from recommender.retrievers.sections import SectionRetriever
 from recommender.retrievers.similar import SimilarRetriever
 from recommender.retrievers.substitutes import SubstituteRetriever
@@ -69,10 +70,28 @@ def test_neighbours_name_the_item_that_speaks_most_for_them() -> None:
 
 
 def test_other_sources() -> None:
-    assert said(ask())[0] == [("popular", {})]
-    assert said(ask(scenario=Scenario.TRENDING))[3] == [("trending", {})]
+    assert said(ask())[0] == [("popular", {"place": 1})]
+    assert said(ask())[2] == [("popular", {"place": 3})]
+    assert said(ask(scenario=Scenario.TRENDING))[3] == [("trending", {"place": 1})]
     assert said(ask(scenario=Scenario.DISCOVER))[5] == [("new", {})]
-    assert said(ask(scenario=Scenario.DISCOVER, store_row=0))[5] == [("popular_in_store", {"store_id": "s0"})]
+    in_store = said(ask(scenario=Scenario.DISCOVER, store_row=0))[5]
+    assert in_store == [("popular_in_store", {"store_id": "s0", "place": 1})]
+
+
+def test_similar_members_are_counted() -> None:
+    # Both of the pool have item 0, as the member does; one of them has item 4.
+    bought = sp.csr_matrix(np.array([[1, 0, 0, 0, 1, 0], [1, 0, 0, 0, 0, 1]], np.float32))
+    rarity = np.ones(6, np.float32)
+    pool = telling(bought, rarity)
+    weights = plain_weights()
+    peers = PeerRetriever(weights, 0.5, 10, 5, 1.0, rarity, pool.T.tocsr(), lengths(pool), bought)
+    shop = replace(
+        SHOP,
+        retrievers=(*SHOP.retrievers, peers),
+        depth={**SHOP.depth, "peers": 10},
+        ranker=Blend({scenario: {"peers": 1.0, "popularity": 0.001} for scenario in Scenario}),
+    )
+    assert said(ask((0, 1)), shop)[4] == [("similar_members", {"members": 1, "of": 2})]
 
 
 def test_what_is_like_the_context_names_the_item_that_speaks_most_for_it() -> None:
@@ -90,7 +109,7 @@ def test_what_is_like_the_context_names_the_item_that_speaks_most_for_it() -> No
     found = said(ask(scenario=Scenario.SESSION, context=[1, 2]), shop)
     assert found[4] == [("similar_to", {"item_id": "i01"})]
     assert found[3] == [("similar_to", {"item_id": "i02"})]
-    assert found[0] == [("popular", {})]
+    assert found[0] == [("popular", {"place": 1})]
     # Now item 2 weighs five times as much as item 1.
     visit = replace(ask(scenario=Scenario.SESSION), context=Context.of([2, 1], decay=0.2))
     assert said(visit, shop)[4] == [("similar_to", {"item_id": "i02"})]

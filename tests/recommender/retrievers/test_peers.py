@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from recommender.retrievers.peers import PeerRetriever, lengths, telling
 from tests.contracts import N_ITEMS, RetrieverContract
-from tests.learning import answer, ask, plain_weights
+from tests.learning import answer, ask, batch, plain_weights
 
 WEIGHTS = plain_weights(purchase_half_life=10, browse_half_life=5)
 
@@ -77,3 +77,9 @@ def test_lengths() -> None:
     matrix = sp.csr_matrix(np.array([[3, 4], [0, 0], [1, 0], [0, 0]], np.float32))
     assert lengths(matrix).tolist() == [5, 0, 1, 0]
     assert lengths(sp.csr_matrix((0, 2), dtype=np.float32)).tolist() == []
+
+
+def test_how_many_peers_have_an_item() -> None:
+    # Two of the pool are near a history of item 0; one of them has item 1, none item 2.
+    counts, of = peers(POOL).company(batch(ask((0, 0))), np.array([0, 1, 2], np.int32))
+    assert (counts.tolist(), of) == ([2, 1, 0], 2)
