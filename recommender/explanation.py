@@ -60,7 +60,8 @@ class Explanation:
 
     rule: the first rule that removed it; rules: every rule that would.
     position: its place in the slate, 1 = first.  without_moves: the place that its score alone would give it among
-        the items that rules allow; None if it is no candidate or was removed.
+        the items that rules allow, where these are too few also with what is then looked for further down; None if
+        it is no candidate or was removed.
     rank, candidates: its place by score among all candidates, before rules, and how many there are.
     contributions: what the ranker's features add to its score, the largest first, in the trees' unit; empty where
         the blend alone counts.
@@ -106,7 +107,7 @@ def explain_item(recommender: Recommender, query: Query, row: int | None) -> Exp
         rule=removed[0] if removed else None,
         rules=removed,
         position=None if place is None else place + 1,
-        without_moves=None if at is None or removed else _place_by_score(found, at, all_masks(query)),
+        without_moves=None if row is None or removed else _place_without_moves(recommender, query, found, row),
         rank=None if at is None else _place_by_score(found, at, None),
         candidates=len(found.pool.row),
         score=score,
@@ -191,6 +192,15 @@ def _reasons(recommender: Recommender, query: Query, row: int, source: str) -> t
 
 def _source(found: Found, at: int | None) -> str | None:
     return None if at is None else found.pool.retrievers[int(found.ranked.source[at])]
+
+
+def _place_without_moves(recommender: Recommender, query: Query, found: Found, row: int) -> int | None:
+    """Return an item's place by score among the allowed candidates that the slate was made from, None if not one."""
+    allowed = all_masks(query)
+    if allowed is not None and np.count_nonzero(allowed[found.pool.row]) < query.count:
+        found = recommender.look_deeper(query)
+    at = _first(found.pool.row == row)
+    return None if at is None else _place_by_score(found, at, allowed)
 
 
 def _place_by_score(found: Found, at: int, allowed: BoolVector | None) -> int:

@@ -80,7 +80,7 @@ class Recommender:
         slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
         for i, query in enumerate(queries):
             if len(slates[i].row) < query.count:
-                slates[i] = self._search_deeper(query, subjects[i], slates[i])
+                slates[i] = self._search_deeper(query, slates[i])
         return slates
 
     def find(self, queries: Sequence[Query]) -> Found:
@@ -93,6 +93,12 @@ class Recommender:
         """Return the items that a query's scenario is about, and the candidates from which recommend() begins."""
         subject = self._subject(query)
         return subject, self._find([query], [subject], [self._heeded(query.scenario)])
+
+    def look_deeper(self, query: Query) -> Found:
+        """Return the candidates among the allowed items only, from which recommend() makes a slate otherwise short."""
+        subject, allowed = self._subject(query), all_masks(query)
+        inside = subject if allowed is None else both(subject, allowed[: len(self.items)])
+        return self._find([query], [inside], [self._heeded(query.scenario)])
 
     def _find(
         self,
@@ -141,14 +147,12 @@ class Recommender:
         names = tuple(found.pool.retrievers[column] for column in source[best])
         return Slate(row[best], falling(score[best]), names, _strategy(query), dropped)
 
-    def _search_deeper(self, query: Query, subject: BoolVector | None, slate: Slate) -> Slate:
+    def _search_deeper(self, query: Query, slate: Slate) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
         allowed = all_masks(query)
         again = slate
         if allowed is not None:
-            inside = both(subject, allowed[: len(self.items)])
-            found = self._find([query], [inside], [self._heeded(query.scenario)])
-            again = self._slate(query, found, 0)
+            again = self._slate(query, self.look_deeper(query), 0)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
         if len(filler) == 0:

@@ -94,3 +94,13 @@ def test_a_place_that_the_score_does_not_explain_was_moved() -> None:
     found = explained(1, BOUGHT)
     assert replace(found, position=2).moved
     assert not replace(found, position=None).moved
+
+
+def test_the_slate_of_a_deeper_search_is_not_taken_for_moved() -> None:
+    # Of each list's first two, rules leave item 4 only, worth 0.0625; further down a trend is found that is worth more.
+    weights = {scenario: {"trending": 1.0, "popularity": 0.125} for scenario in Scenario}
+    recommender = toy_recommender([8, 4, 2, 1, 7, 0], weights=weights, trending={0: 9, 1: 8, 3: 6}, depth=2)
+    query = ask(count=2, masks=(Mask("out_of_stock", mask_of(6, 3, 4)),))
+    found = explained(4, query, recommender)
+    assert (found.outcome, found.position, found.without_moves) == (Outcome.SHOWN, 2, 2)
+    assert not found.moved
