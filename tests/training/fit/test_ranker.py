@@ -25,7 +25,7 @@ from training.pools import retrieve_pools
 from training.publish import draft_bundle
 from training.settings import FactorSettings, RankerSettings, TrainingSettings
 from training.split import split_dataset
-from training.windows import Window
+from training.windows import Protocol, Window
 
 SETTINGS = TrainingSettings(
     threads=1,
@@ -104,6 +104,29 @@ def test_features_know_nothing_of_the_future(dataset: Dataset, window: Window, p
     same = replace(window, truth=window.truth)
     mine, others = candidates_of(dataset, same, planted), candidates_of(other, same, planted)
     assert np.array_equal(mine, others, equal_nan=True) is not planted
+
+
+def test_nothing_is_known_of_the_future_in_windows_of_everybodys_own() -> None:
+    """Another end of every history leaves models and features as they were, also of items that are new by then."""
+    known = dataset_of([*lines(), *((f"p{person:02d}", f"late{person}", DAYS + 1.0) for person in range(PEOPLE))])
+    window = split_dataset(known, Protocol.LAST_ORDER).validation
+    rng, item_row = np.random.default_rng(11), known.entries.item_row.copy()
+    later = np.flatnonzero(~window.history)
+    item_row[later] = rng.permutation(item_row[later])
+    item_row[later[::2]] = item_row[later[0]]
+    other = replace(known, entries=replace(known.entries, item_row=item_row))
+    (panel,) = panel_for(known, window, SETTINGS, 0).queries({Scenario.HOME: 10})
+    states, features = [], []
+    for dataset in (known, other):
+        start = np.full(len(dataset.items), np.iinfo(np.int32).max, np.int32)
+        np.minimum.at(start, dataset.entries.item_row, dataset.entries.minute)
+        seen = window.cut(replace(dataset, facts=replace(dataset.facts, available_from=start)))
+        fitted = fit_recommender(seen, window.fit_minute, SETTINGS)
+        found = fitted.find(panel)
+        states.append(fitted.parts()[0])
+        features.append(fit_source(seen, window.fit_minute, fitted, SETTINGS).build(found.pool, found.batch))
+    assert np.array_equal(*features, equal_nan=True)
+    assert [name for name, array in states[0].items() if not np.array_equal(array, states[1][name])] == []
 
 
 def test_lessons_hold_the_right_answers(dataset: Dataset, window: Window) -> None:
