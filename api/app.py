@@ -36,10 +36,11 @@ from api.settings import ServiceSettings
 from recommender.bundle import Bundle
 from recommender.errors import StoreBusyError
 from recommender.exposures import ExposureLog
-from recommender.lookup import QuerySource, SlateRequest
+from recommender.lookup import QuerySource
 from recommender.query import Scenario
 from recommender.reasons import explain
 from recommender.registry import Registry
+from recommender.request import SlateRequest
 from recommender.storage.database import Database, open_database
 from recommender.storage.hashing import HashKey, check_hash_key, read_hash_key
 from recommender.storage.keys import ApiKey, find_key

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from api.services import Call, Services
 from api.slates import Body, reason_body, serving_now, title_of
 from recommender.explanation import Explanation, explain_item
-from recommender.lookup import SlateRequest
+from recommender.request import SlateRequest
 from recommender.storage.catalog import read_items
 from recommender.verdicts import verdict
 

@@ -15,8 +15,8 @@ from api.serving import Serving
 from recommender.candidates import Slate
 from recommender.catalog import ItemDetails
 from recommender.exposures import Exposure
-from recommender.lookup import SlateRequest
 from recommender.reasons import Reason, explain
+from recommender.request import SlateRequest
 from recommender.storage.catalog import read_items
 from recommender.storage.on_hand import read_on_hand
 

@@ -9,52 +9,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-import numpy.typing as npt
-
 from recommender.bundle import Bundle
-from recommender.catalog import RESTRICTED_CODES
-from recommender.context import NO_REQUEST_CONTEXT, STAND_INS, RequestContext, standing_for, with_visit
+from recommender.context import STAND_INS, standing_for, with_visit
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
 from recommender.ids import IdIndex
-from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Scenario
+from recommender.masks import build_masks
+from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Query, Scenario
 from recommender.recent import Recent, read_recent, take_back
+from recommender.request import SlateRequest
 from recommender.storage.catalog import read_stand_ins
 from recommender.storage.database import Database
 from recommender.storage.events import NO_EVENTS
 from recommender.storage.live import LiveView
 from recommender.storage.subject_state import SubjectState, read_subject_state
 
-BoolVector = npt.NDArray[np.bool_]
-
 STALE_DAYS = 28
 """A bundle older than this is asked as of its own end: decayed any further, all its histories would look alike."""
-REACHABLE_STORES = 32
-"""Most stores looked at when a request names none."""
-DELICATE = [RESTRICTED_CODES[name] for name in ("infant_formula", "medicine", "sensitive")]
-"""Goods that are not shown beside others: a page that likens them to something says more than it should."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlateRequest:
-    """A request for one slate, with ids as they came.
-
-    subject: "member:ID" or "namespace:value" with phone and email hashed; None for an anonymous customer.
-    store_id: the store the customer is in or shops from; None lets the member's home store stand in.
-    exclude: item ids that must not appear.
-    stock: False leaves live stock out, as backtests do.
-    context: the item, basket or visit that the request is about.
-    """
-
-    scenario: Scenario
-    count: int
-    subject: str | None = None
-    store_id: str | None = None
-    channel: str | None = None
-    exclude: Sequence[str] = ()
-    stock: bool = True
-    context: RequestContext = NO_REQUEST_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +91,7 @@ class QuerySource:
         flags += self._flags(request, state, history, personal) + told
         channel = self._channels.get(request.channel or "", 0)
         history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
-        masks, unknown = self._masks(request, live, store_id, None if member is None else member.adult)
+        masks, unknown = build_masks(request, live, store_id, self._online, None if member is None else member.adult)
         if unknown:
             flags.append("stock_unknown")
         query = Query(
@@ -195,47 +166,6 @@ class QuerySource:
             flags.append("empty_history")
         return flags
 
-    def _masks(
-        self, request: SlateRequest, live: LiveView, store_id: str | None, adult: bool | None
-    ) -> tuple[tuple[Mask, ...], bool]:
-        """Return the conditions on items, and whether the stock that matters is unknown."""
-        masks = [Mask("not_sellable", live.sellable(adult))]
-        if request.exclude:
-            masks.append(Mask("excluded", _all_but(request.exclude, live)))
-        shown = [*request.context.item_ids(request.scenario), *request.context.basket_item_ids]
-        if shown:
-            masks.append(Mask("in_context", _all_but(shown, live)))
-        if request.scenario is Scenario.SIMILAR:
-            masks.append(Mask("delicate", ~np.isin(live.catalog.columns.restricted, DELICATE)))
-        listed = None if store_id is None else live.assortment(store_id)
-        if listed is not None:
-            masks.append(Mask("not_listed", listed))
-        if not request.stock:
-            return tuple(masks), False
-        stores = [request.store_id] if request.store_id else self._reachable(store_id, live)
-        stock = _any_stock([store for store in stores if store not in live.closed_stores], live)
-        if stock is not None:
-            masks.append(Mask("out_of_stock", stock))
-        return tuple(masks), stock is None
-
-    def _reachable(self, home: str | None, live: LiveView) -> list[str]:
-        """Return the stores a customer can buy from when the request names none: home, same city, online."""
-        own = None if home is None else live.stores.get(home)
-        city = None if own is None else own.city
-        near = [
-            name
-            for name, store in sorted(live.stores.items())
-            if name != home and (store.channel in self._online or (city is not None and store.city == city))
-        ]
-        return ([home] if home else []) + near[:REACHABLE_STORES]
-
-
-def _all_but(item_ids: Sequence[str], live: LiveView) -> BoolVector:
-    """Return which items are not among some."""
-    allowed = np.ones(len(live.catalog), bool)
-    allowed[live.catalog.rows(item_ids)[0]] = False
-    return allowed
-
 
 def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Histories:
     """Return one history of a customer's subjects and recent events, with returns taken back."""
@@ -246,14 +176,3 @@ def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Hi
     alone = len(parts) == 1 and not len(recent.entries.item_row)
     whole = parts[0] if alone else merge(parts, day_offset)
     return take_back(whole, recent.returned_row, recent.returned_minute)
-
-
-def _any_stock(stores: Sequence[str], live: LiveView) -> BoolVector | None:
-    """Return what any of the stores has; None if there is none, or one of which nothing is known."""
-    found: BoolVector | None = None
-    for store in stores:
-        stock = live.stock(store)
-        if stock is None:
-            return None
-        found = stock if found is None else found | stock
-    return found

@@ -26,9 +26,10 @@ from recommender.context import CONTEXT_FIELDS, NO_REQUEST_CONTEXT, RequestConte
 from recommender.errors import InputError
 from recommender.events import member_subject
 from recommender.history import Histories
-from recommender.lookup import QuerySource, SlateRequest
+from recommender.lookup import QuerySource
 from recommender.query import Query, Scenario
 from recommender.reasons import explain, reason_summary
+from recommender.request import SlateRequest
 from recommender.storage.live import LiveState, LiveView
 from recommender.storage.members import member_ids, member_kinds
 from training.panel import CHUNK, most_recent

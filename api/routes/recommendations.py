@@ -14,8 +14,8 @@ from api.slates import serve_slate
 from recommender.context import CONTEXT_FIELDS
 from recommender.errors import InputError
 from recommender.events import member_subject
-from recommender.lookup import SlateRequest
 from recommender.query import Scenario
+from recommender.request import SlateRequest
 
 
 def post_recommendations(services: Services, call: Call, body: RecommendationRequest) -> Reply:

@@ -15,8 +15,9 @@ from recommender.context import RequestContext, SessionEvent
 from recommender.events import KNOWN_CHANNELS, Event, EventKind, member_subject
 from recommender.history import Histories, stack
 from recommender.ids import IdIndex
-from recommender.lookup import STALE_DAYS, QuerySource, SlateRequest, Who
+from recommender.lookup import STALE_DAYS, QuerySource, Who
 from recommender.query import Query, Scenario
+from recommender.request import SlateRequest
 from recommender.storage.database import Database
 from recommender.storage.events import append_events
 from recommender.storage.identities import Link, link, unlink

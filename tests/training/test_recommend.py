@@ -16,8 +16,9 @@ import pytest
 from recommender.context import RequestContext, SessionEvent
 from recommender.errors import InputError
 from recommender.events import member_subject
-from recommender.lookup import QuerySource, SlateRequest
+from recommender.lookup import QuerySource
 from recommender.query import Scenario
+from recommender.request import SlateRequest
 from recommender.storage.live import LiveState
 from recommender.storage.upserts import upsert
 from tests.training.shops import END, MEMBERS, NOW, SETTINGS, open_shop, purchase, put_events

@@ -1,0 +1,83 @@
+"""The conditions that a request puts on items: sellable, asked for, listed and in stock, as masks of a query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.catalog import RESTRICTED_CODES
+from recommender.query import Mask, Scenario
+from recommender.request import SlateRequest
+from recommender.storage.live import LiveView
+
+BoolVector = npt.NDArray[np.bool_]
+
+REACHABLE_STORES = 32
+"""Most stores looked at when a request names none."""
+DELICATE = [RESTRICTED_CODES[name] for name in ("infant_formula", "medicine", "sensitive")]
+"""Goods that are not shown beside others: a page that likens them to something says more than it should."""
+
+
+def build_masks(
+    request: SlateRequest, live: LiveView, store_id: str | None, online: Set[str], adult: bool | None
+) -> tuple[tuple[Mask, ...], bool]:
+    """Return the conditions on items, and whether the stock that matters is unknown.
+
+    Args:
+        request: what was asked.
+        live: catalogue, stores and stock.
+        store_id: the store that holds for the request, if any.
+        online: names of the channels that sell online.
+        adult: True only for a customer known to be of age.
+    Raises: StoreBusyError if a store must be read and the database is away.
+    """
+    masks = [Mask("not_sellable", live.sellable(adult))]
+    if request.exclude:
+        masks.append(Mask("excluded", _all_but(request.exclude, live)))
+    shown = [*request.context.item_ids(request.scenario), *request.context.basket_item_ids]
+    if shown:
+        masks.append(Mask("in_context", _all_but(shown, live)))
+    if request.scenario is Scenario.SIMILAR:
+        masks.append(Mask("delicate", ~np.isin(live.catalog.columns.restricted, DELICATE)))
+    listed = None if store_id is None else live.assortment(store_id)
+    if listed is not None:
+        masks.append(Mask("not_listed", listed))
+    if not request.stock:
+        return tuple(masks), False
+    stores = [request.store_id] if request.store_id else _reachable(store_id, live, online)
+    stock = _any_stock([store for store in stores if store not in live.closed_stores], live)
+    if stock is not None:
+        masks.append(Mask("out_of_stock", stock))
+    return tuple(masks), stock is None
+
+
+def _reachable(home: str | None, live: LiveView, online: Set[str]) -> list[str]:
+    """Return the stores a customer can buy from when the request names none: home, same city, online."""
+    own = None if home is None else live.stores.get(home)
+    city = None if own is None else own.city
+    near = [
+        name
+        for name, store in sorted(live.stores.items())
+        if name != home and (store.channel in online or (city is not None and store.city == city))
+    ]
+    return ([home] if home else []) + near[:REACHABLE_STORES]
+
+
+def _all_but(item_ids: Sequence[str], live: LiveView) -> BoolVector:
+    """Return which items are not among some."""
+    allowed = np.ones(len(live.catalog), bool)
+    allowed[live.catalog.rows(item_ids)[0]] = False
+    return allowed
+
+
+def _any_stock(stores: Sequence[str], live: LiveView) -> BoolVector | None:
+    """Return what any of the stores has; None if there is none, or one of which nothing is known."""
+    found: BoolVector | None = None
+    for store in stores:
+        stock = live.stock(store)
+        if stock is None:
+            return None
+        found = stock if found is None else found | stock
+    return found

@@ -1,0 +1,30 @@
+"""SlateRequest: what was asked for, with ids as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recommender.context import NO_REQUEST_CONTEXT, RequestContext
+from recommender.query import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class SlateRequest:
+    """A request for one slate, with ids as they came.
+
+    subject: "member:ID" or "namespace:value" with phone and email hashed; None for an anonymous customer.
+    store_id: the store the customer is in or shops from; None lets the member's home store stand in.
+    exclude: item ids that must not appear.
+    stock: False leaves live stock out, as backtests do.
+    context: the item, basket or visit that the request is about.
+    """
+
+    scenario: Scenario
+    count: int
+    subject: str | None = None
+    store_id: str | None = None
+    channel: str | None = None
+    exclude: Sequence[str] = ()
+    stock: bool = True
+    context: RequestContext = NO_REQUEST_CONTEXT
