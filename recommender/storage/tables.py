@@ -145,6 +145,49 @@ ledger = sa.Table(
 )
 """Events by source, store ('' = none named) and UTC day."""
 
+recalls = sa.Table(
+    "recalls",
+    metadata,
+    sa.Column("item_id", ByteText, primary_key=True),
+    sa.Column("reason", ByteText, nullable=False),
+    sa.Column("recalled_at", UtcTime(), nullable=False),
+    sa.Column("recalled_by", ByteText, nullable=False),
+)
+"""Items pulled from every slate; a row goes when the recall is lifted, the audit keeps both."""
+
+stock_policies = sa.Table(
+    "stock_policies",
+    metadata,
+    sa.Column("category", ByteText, primary_key=True),
+    sa.Column("trust", ByteText, nullable=False),
+    sa.Column("safety_level", sa.Double(), nullable=False),
+    sa.Column("max_age_minutes", sa.BigInteger()),
+)
+"""How far stock is trusted, by category ('' = all others); the policy of the longest path holds."""
+
+dislikes = sa.Table(
+    "dislikes",
+    metadata,
+    sa.Column("subject", ByteText, primary_key=True),
+    sa.Column("kind", ByteText, primary_key=True),
+    sa.Column("value", ByteText, primary_key=True),
+    sa.Column("at", UtcTime(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What customers do not want to see: an item, a brand or a category; from events of the kind not_interested."""
+
+idempotent_calls = sa.Table(
+    "idempotent_calls",
+    metadata,
+    sa.Column("caller", ByteText, primary_key=True),
+    sa.Column("operation", ByteText, primary_key=True),
+    sa.Column("key", ByteText, primary_key=True),
+    sa.Column("body_hash", ByteText, nullable=False),
+    sa.Column("answer", ByteText, nullable=False),
+    sa.Column("at", UtcTime(), nullable=False, index=True),
+)
+"""Answers to writes with an Idempotency-Key, kept for a day."""
+
 api_keys = sa.Table(
     "api_keys",
     metadata,
