@@ -14,9 +14,9 @@ from api.services import Call, Services
 from api.serving import Serving
 from recommender.candidates import Slate
 from recommender.catalog import ItemDetails
-from recommender.exposures import Exposure
+from recommender.exposures import NARROWED, Exposure
 from recommender.reasons import Reason, explain
-from recommender.request import SlateRequest
+from recommender.request import SlateRequest, is_narrowed
 from recommender.storage.catalog import read_items
 from recommender.storage.on_hand import read_on_hand
 
@@ -51,7 +51,7 @@ def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
     serving = serving_now(services)
     described, flags = _describe(services, call, serving, request)
     recommendation_id = new_recommendation_id(call.now)
-    exposure = _exposure(recommendation_id, call.now, serving, request, described)
+    exposure = _exposure(recommendation_id, call.now, serving, request, described, flags)
     if not services.exposures.record(exposure):
         services.metrics.exposures_failed.inc()
         flags.append(NOT_RECORDED)
@@ -137,7 +137,12 @@ def title_of(details: ItemDetails, language: str) -> str | None:
 
 
 def _exposure(
-    recommendation_id: str, now: datetime, serving: Serving, request: SlateRequest, described: Described
+    recommendation_id: str,
+    now: datetime,
+    serving: Serving,
+    request: SlateRequest,
+    described: Described,
+    flags: Sequence[str],
 ) -> Exposure:
     slate = described.slate
     return Exposure(
@@ -153,6 +158,7 @@ def _exposure(
         score=tuple(slate.score.tolist()),
         source=slate.source,
         reason=tuple(str(reasons[0].code) if reasons else None for reasons in described.reasons),
+        flags=(*flags, NARROWED) if is_narrowed(request) else tuple(flags),
     )
 
 

@@ -23,6 +23,8 @@ from recommender.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+NARROWED = "narrowed"
+"""Flag of an exposure whose request said more than who, where and how many: it cannot be asked again later."""
 SPOOL_SUFFIX = ".jsonl"
 FILE_BYTES = 32 << 20
 """A file that has grown to this size is left for a new one."""
@@ -38,7 +40,9 @@ class Exposure:
 
     subject: whose slate, as in events; None for unknown customers.  retriever: the one that ranked it
     highest, and reason: the code of the first one shown, per item.
-    propensity: chance of the item at its position where exploration chose it; None without exploration.
+    propensity: chance with which exploration puts each item at its position; None without exploration.
+    experiment, experiment_group, experiment_unit: the comparison that the customer takes part in, the arm, and
+    the salted hash that decided.  flags: what was not known or done, beside NARROWED.
     """
 
     recommendation_id: str
@@ -55,6 +59,9 @@ class Exposure:
     reason: tuple[str | None, ...]
     propensity: tuple[float, ...] | None = None
     experiment: str | None = None
+    experiment_group: str | None = None
+    experiment_unit: int | None = None
+    flags: tuple[str, ...] = ()
 
     def line(self) -> bytes:
         """Return the exposure as one line of the spool."""
@@ -74,6 +81,9 @@ class Exposure:
                 "reason": self.reason,
                 "propensity": self.propensity,
                 "experiment": self.experiment,
+                "experiment_group": self.experiment_group,
+                "experiment_unit": self.experiment_unit,
+                "flags": self.flags,
             },
             option=orjson.OPT_APPEND_NEWLINE,
         )
@@ -86,6 +96,7 @@ class Exposure:
             values["occurred_at"] = datetime.fromisoformat(values["occurred_at"])
             for name in ("item_id", "score", "source", "reason"):
                 values[name] = tuple(values[name])
+            values["flags"] = tuple(values.get("flags", ()))
             if values["propensity"] is not None:
                 values["propensity"] = tuple(values["propensity"])
             return cls(**values)

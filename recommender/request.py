@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 
 from recommender.context import NO_REQUEST_CONTEXT, RequestContext
 from recommender.query import Scenario
@@ -28,3 +28,21 @@ class SlateRequest:
     exclude: Sequence[str] = ()
     stock: bool = True
     context: RequestContext = NO_REQUEST_CONTEXT
+
+
+_PLAIN = frozenset({"scenario", "count", "subject", "store_id", "channel"})
+
+
+def is_narrowed(request: SlateRequest) -> bool:
+    """Tell whether a request says more than who, where and how many: its answer cannot be made again from the log."""
+    return any(
+        (found := getattr(request, entry.name)) != entry.default and not _says_nothing(found)
+        for entry in fields(request)
+        if entry.name not in _PLAIN
+    )
+
+
+def _says_nothing(value: object) -> bool:
+    if is_dataclass(value):
+        return all(_says_nothing(getattr(value, entry.name)) for entry in fields(value))
+    return value is None or (isinstance(value, Sequence | Mapping) and len(value) == 0)

@@ -26,6 +26,9 @@ _COLUMNS = (
     "store_id",
     "channel",
     "occurred_at",
+    "flags",
+    "experiment_group",
+    "experiment_unit",
 )
 _INSERT = (
     f"INSERT INTO exposures ({', '.join(_COLUMNS)}) VALUES ({marks(len(_COLUMNS))}) "
@@ -83,4 +86,7 @@ def _rows(exposure: Exposure) -> Iterator[tuple[object, ...]]:
             exposure.store_id,
             exposure.channel,
             to_micros(exposure.occurred_at),
+            ",".join(exposure.flags) or None,
+            exposure.experiment_group,
+            exposure.experiment_unit,
         )

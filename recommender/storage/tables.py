@@ -62,6 +62,14 @@ def key_default(column: Column) -> object:
 _CLUSTERED = ("item_relations", "prices", "assortment", "inventory")
 """Large tables read by the first part of their key, which SQLite keeps in key order."""
 
+OUTCOMES = ("views", "basket_adds", "purchases", "revenue_cents", "assisted_purchases", "assisted_cents")
+"""Columns of exposures that count what came of a shown item."""
+
+
+def _tally(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.BigInteger(), nullable=False, server_default=sa.text("0"))
+
+
 _EXTRA_COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
     "items": (sa.Column("hidden", sa.Boolean(), nullable=False, server_default=sa.false()),),
     "identities": (sa.Column("unlinked_at", UtcTime()),),
@@ -88,7 +96,8 @@ counters = sa.Table(
     sa.Column("value", sa.BigInteger(), nullable=False),
 )
 """`sequence` is the last sequence given out; `changed:TABLE` that of a table's last change; `logged` that of
-the last posted event copied to the event log; `hash_key:VERSION` a fingerprint of the hash key."""
+the last posted event copied to the event log; `attributed` that of the last event joined to exposures;
+`hash_key:VERSION` a fingerprint of the hash key."""
 
 events = sa.Table(
     "events",
@@ -217,8 +226,62 @@ exposures = sa.Table(
     sa.Column("store_id", ByteText),
     sa.Column("channel", ByteText),
     sa.Column("occurred_at", UtcTime(), nullable=False),
+    sa.Column("flags", ByteText),
+    sa.Column("experiment_group", ByteText),
+    sa.Column("experiment_unit", sa.BigInteger()),
+    *(_tally(name) for name in OUTCOMES),
     sa.Index("ix_exposures_subject_occurred_at", "subject", "occurred_at"),
+    sa.Index("ix_exposures_occurred_at", "occurred_at"),
 )
+"""Items shown, each with what came of it: `OUTCOMES` are added up by storage/attribution.py. `flags`: those of the
+slate, with commas. `experiment_unit`: a salted hash of the customer or household that was assigned."""
+
+attributions = sa.Table(
+    "attributions",
+    metadata,
+    sa.Column("act", ByteText, primary_key=True),
+    sa.Column("event_id", ByteText, nullable=False),
+    sa.Column("kind", ByteText, nullable=False),
+    sa.Column("occurred_at", UtcTime(), nullable=False),
+    sa.Column("subject", ByteText),
+    sa.Column("item_id", ByteText),
+    sa.Column("recommendation_id", ByteText),
+    sa.Column("position", sa.Integer()),
+    sa.Column("assisted", sa.Boolean(), nullable=False),
+    sa.Column("order_id", ByteText),
+    sa.Column("order_line", ByteText),
+    sa.Column("revision", sa.BigInteger(), nullable=False),
+    sa.Column("counted", sa.Boolean(), nullable=False),
+    sa.Column("quantity", sa.Double()),
+    sa.Column("returned", sa.Double(), nullable=False),
+    sa.Column("unit_price_cents", sa.BigInteger()),
+    sa.Column("discount_cents", sa.BigInteger()),
+    sa.Column("waiting_until", UtcTime()),
+    sa.Index("ix_attributions_order_id", "order_id"),
+    sa.Index("ix_attributions_recommendation_id", "recommendation_id"),
+    sa.Index("ix_attributions_waiting_until", "waiting_until"),
+)
+"""Which shown item an act is credited to, each act once. `act`: an event, or an order line with all its revisions.
+`assisted`: the event named no recommendation, the item had been shown. `waiting_until`: until then the recommendation
+or purchase it names may still arrive; nothing is credited yet."""
+
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    sa.Column("name", ByteText, primary_key=True),
+    sa.Column("salt", ByteText, nullable=False),
+    sa.Column("unit", ByteText, nullable=False),
+    sa.Column("scenarios", ByteText, nullable=False),
+    sa.Column("control", ByteText, nullable=False),
+    sa.Column("treatment", ByteText, nullable=False),
+    sa.Column("control_share", sa.Integer(), nullable=False),
+    sa.Column("treatment_share", sa.Integer(), nullable=False),
+    sa.Column("started_at", UtcTime(), nullable=False),
+    sa.Column("stopped_at", UtcTime()),
+    sa.Column("change_sequence", sa.BigInteger(), nullable=False),
+)
+"""Comparisons of two ways to recommend. `control`, `treatment`: JSON of an arm; shares are basis points of units."""
+
 spool_files = sa.Table(
     "spool_files",
     metadata,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from recommender.errors import InputError
@@ -32,8 +33,22 @@ def test_a_line_holds_the_whole_exposure() -> None:
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     assert Exposure.of_line(line) == EXPOSURE
-    explored = replace(EXPOSURE, propensity=(0.1, 1.0), experiment="b")
+    explored = replace(
+        EXPOSURE,
+        propensity=(0.1, 1.0),
+        experiment="b",
+        experiment_group="control",
+        experiment_unit=-7,
+        flags=("stock_unknown",),
+    )
     assert Exposure.of_line(explored.line()) == explored
+
+
+def test_lines_from_before_experiments_are_read() -> None:
+    values = orjson.loads(EXPOSURE.line())
+    for name in ("experiment_group", "experiment_unit", "flags"):
+        del values[name]
+    assert Exposure.of_line(orjson.dumps(values)) == EXPOSURE
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b"{}", EXPOSURE.line()[:-9], b'{"recommendation_id": 1}'])
