@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from recommender.columns import RESTRICTED_CLASSES
 from recommender.ids import IdIndex
+from recommender.item_facts import ItemFacts
 
 BoolVector = npt.NDArray[np.bool_]
 MinuteVector = npt.NDArray[np.int32]
@@ -90,11 +91,12 @@ class Catalog:
     items: IdIndex
     extra_ids: IdIndex
     columns: ItemColumns
+    facts: ItemFacts
 
     @classmethod
     def of(cls, items: IdIndex) -> Catalog:
         """Return the catalogue of a bundle's items before anything is known of them."""
-        return cls(items, IdIndex.of([]), ItemColumns.unknown(len(items)))
+        return cls(items, IdIndex.of([]), ItemColumns.unknown(len(items)), ItemFacts.unknown(len(items)))
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -145,14 +147,15 @@ class Catalog:
             allowed &= columns.restricted != RESTRICTED_CODES["alcohol"]
         return allowed
 
-    def with_items(self, item_ids: Sequence[str], changed: ItemColumns) -> Catalog:
+    def with_items(self, item_ids: Sequence[str], changed: ItemColumns, facts: ItemFacts | None = None) -> Catalog:
         """Return the catalogue with what is now known of some items; unknown ids become extra items.
 
         Rows of the bundle's items never change; those of extra items may, when new ones arrive.
 
         Args:
-            item_ids: distinct or not; the last entry of an id wins.
+            item_ids: the last entry of an id wins; distinct where `facts` are given.
             changed: their columns, aligned.
+            facts: what filters ask of them, aligned; None leaves that as it is.
         """
         _, known = self.rows(item_ids)
         new = [item_id for item_id, seen in zip(item_ids, known, strict=True) if not seen]
@@ -165,7 +168,15 @@ class Catalog:
         larger = replace(self, extra_ids=extra_ids)
         theirs, _ = larger.rows(item_ids)
         count = len(self.items) + len(extra_ids)
-        return replace(larger, columns=self.columns.put(count, own, changed, theirs))
+        if facts is None:
+            facts, with_facts = ItemFacts.unknown(0), theirs[:0]
+        else:
+            with_facts = theirs
+        return replace(
+            larger,
+            columns=self.columns.put(count, own, changed, theirs),
+            facts=self.facts.put(count, own, facts, with_facts),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from recommender.catalog import (
     StoreFacts,
     day_end_minute,
 )
+from recommender.item_facts import ItemFacts
 from recommender.storage.shelves import minutes
 from recommender.storage.statements import fetch
 
@@ -27,9 +28,11 @@ CLOSED = "closed"
 
 _ITEMS = """
 SELECT item_id, hidden, restricted_class, available_from, available_until, season_until, price_cents,
-  sponsored, change_sequence
+  sponsored, category, brand, season, attributes, change_sequence
 FROM items WHERE change_sequence >= ? AND (change_sequence, item_id) > (?, ?)
 ORDER BY change_sequence, item_id LIMIT ?"""
+_FACTS = (8, 9, 10, 11)
+"""Places of category, brand, season and attributes in a row."""
 _STORES = "SELECT store_id, city, region, channel, status, closed_on FROM stores ORDER BY store_id"
 
 
@@ -50,7 +53,8 @@ def read_changed_items(connection: Connection, catalog: Catalog, after: int, zon
     start: tuple[int, str] = (after + 1, "")
     while page := fetch(connection, _ITEMS, (start[0], *start, PAGE_ROWS)):
         item_ids = [row[0] for row in page]
-        catalog = catalog.with_items(item_ids, _columns([row[1:] for row in page], zone))
+        facts = ItemFacts.of(*([row[at] for row in page] for at in _FACTS))
+        catalog = catalog.with_items(item_ids, _columns([row[1:8] for row in page], zone), facts)
         start = (page[-1][-1], page[-1][0])
     return catalog
 
@@ -65,7 +69,7 @@ def read_stores(connection: Connection, zone: tzinfo) -> dict[str, StoreFacts]:
 
 
 def _columns(rows: Iterable[tuple[Any, ...]], zone: tzinfo) -> ItemColumns:
-    hidden, restricted, begins, ends, season, price, sponsored, _ = zip(*rows, strict=True)
+    hidden, restricted, begins, ends, season, price, sponsored = zip(*rows, strict=True)
     day_ends = {day: day_end_minute(day, zone) for day in set(season) - {None}}
     return ItemColumns(
         hidden=np.array(hidden, bool),
