@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from api.auth import KeyCache
 from api.language import choose_language
 from api.logs import request_logger
-from api.metrics import Metrics
+from api.metrics import Metrics, RequestFigures
 from api.openapi import JSON_MEDIA_TYPE, Operation, Reply
 from api.problems import (
     INTERNAL_ERROR,
@@ -132,8 +132,8 @@ def _finisher(services: Services) -> Callable[[Response], Response]:
         response.headers["X-Request-Id"] = call.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
-        metrics.requests.labels(call.operation, response.status_code).inc()
-        metrics.request_seconds.labels(call.operation).observe(seconds)
+        scenario = str(call.notes.get("scenario", ""))
+        metrics.note(RequestFigures(call.operation, scenario, response.status_code, seconds))
         log.info(
             "request",
             request_id=call.request_id,
@@ -161,6 +161,7 @@ def build_services(settings: ServiceSettings) -> Services:
     metrics = Metrics()
     serving = ServingWatch(Registry(settings.models), lambda bundle: _prepare(bundle, database, settings), metrics)
     serving.start()
+    metrics.start()
     return Services(
         settings=settings,
         database=database,
@@ -177,6 +178,7 @@ def build_services(settings: ServiceSettings) -> Services:
 def close_services(services: Services) -> None:
     """Let go of everything that `build_services` opened."""
     services.serving.stop()
+    services.metrics.stop()
     services.exposures.close()
     services.database.dispose()
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from api.metrics import SlateFigures
 from api.problems import NO_BUNDLE, ProblemError
 from api.services import Call, Services
 from api.serving import Serving
@@ -17,6 +18,7 @@ from recommender.catalog import ItemDetails
 from recommender.exposures import NARROWED, Exposure
 from recommender.reasons import Reason, explain
 from recommender.request import SlateRequest, is_narrowed
+from recommender.stages import Stage, Stages
 from recommender.storage.catalog import read_items
 from recommender.storage.on_hand import read_on_hand
 
@@ -49,13 +51,15 @@ def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
     Raises: ProblemError, no-bundle, before the first bundle; StoreBusyError.
     """
     serving = serving_now(services)
-    described, flags = _describe(services, call, serving, request)
+    stages = Stages()
+    described, flags = _describe(services, call, serving, request, stages)
     recommendation_id = new_recommendation_id(call.now)
     exposure = _exposure(recommendation_id, call.now, serving, request, described, flags)
     if not services.exposures.record(exposure):
         services.metrics.exposures_failed.inc()
         flags.append(NOT_RECORDED)
-    _note(services, call, serving, request, described, flags)
+    stages.end(Stage.RECORD)
+    _note(services, call, serving, request, described, flags, stages)
     return {
         "recommendation_id": recommendation_id,
         "scenario": request.scenario,
@@ -82,12 +86,16 @@ def new_recommendation_id(now: datetime) -> str:
     return f"{int(now.timestamp() * 1000):011x}{os.urandom(10).hex()}"
 
 
-def _describe(services: Services, call: Call, serving: Serving, request: SlateRequest) -> tuple[Described, list[str]]:
+def _describe(
+    services: Services, call: Call, serving: Serving, request: SlateRequest, stages: Stages
+) -> tuple[Described, list[str]]:
     """Make the slate and read what is shown with it; also return the flags."""
     live = serving.live.current(call.now)
     query, who = serving.source.query(request, live, call.now)
+    stages.end(Stage.LOOKUP)
     with serving.turn:
-        (slate,) = serving.recommender.recommend([query])
+        stages.end(Stage.WAIT)
+        (slate,) = serving.recommender.recommend([query], stages)
         reasons = explain(slate, query, serving.recommender)
     item_ids = [live.catalog.item_id(int(row)) for row in slate.row]
     named = [str(reason.evidence["item_id"]) for some in reasons for reason in some if "item_id" in reason.evidence]
@@ -97,6 +105,7 @@ def _describe(services: Services, call: Call, serving: Serving, request: SlateRe
         on_hand = read_on_hand(connection, who.store_id, item_ids) if known and who.store_id is not None else {}
     titles = {found.item_id: title_of(found, call.language) or found.item_id for found in details[len(item_ids) :]}
     shown = details[: len(item_ids)]
+    stages.end(Stage.DESCRIBE)
     return Described(item_ids, slate, shown, reasons, titles, who.store_id, on_hand), list(who.flags)
 
 
@@ -169,18 +178,21 @@ def _note(
     request: SlateRequest,
     described: Described,
     flags: Sequence[str],
+    stages: Stages,
 ) -> None:
     """Count the slate, and say in the request's log line what it was; no ids of customers."""
-    metrics, slate = services.metrics, described.slate
-    served = len(described.item_ids)
-    metrics.slates.labels(request.scenario, slate.strategy).inc()
-    metrics.slate_items.labels(request.scenario).inc(served)
-    if served < request.count:
-        metrics.short_slates.labels(request.scenario).inc()
-    for flag in flags:
-        metrics.flags.labels(flag).inc()
-    for rule, count in slate.dropped.items():
-        metrics.dropped.labels(rule).inc(count)
+    slate, served = described.slate, len(described.item_ids)
+    services.metrics.note(
+        SlateFigures(
+            scenario=request.scenario,
+            strategy=slate.strategy,
+            asked=request.count,
+            served=served,
+            flags=flags,
+            dropped=slate.dropped,
+            seconds=stages.seconds,
+        )
+    )
     call.notes |= {
         "scenario": request.scenario,
         "strategy": slate.strategy,

@@ -10,8 +10,9 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
-from api.app import build_services, create_app
+from api.app import build_services, close_services, create_app
 from api.metrics import forget_process
+from api.services import Services
 from api.settings import ServiceSettings
 
 START_SECONDS = 120
@@ -33,6 +34,7 @@ class Service(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
+        self._services: Services | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -51,6 +53,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             "loglevel": settings.log_level,
             "logger_class": PlainLogger,
             "child_exit": lambda _server, worker: forget_process(worker.pid),
+            "worker_exit": lambda _server, _worker: self._close(),
             "pre_fork": lambda _server, _worker: _share_memory(),
         }
         for name, value in chosen.items():
@@ -59,7 +62,14 @@ class Service(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Flask:
         """Build the application of one worker."""
-        return create_app(build_services(self._settings))
+        self._services = build_services(self._settings)
+        return create_app(self._services)
+
+    def _close(self) -> None:
+        """Let go of what this worker opened: its last figures are counted, its spool file may be removed."""
+        if self._services is not None:
+            close_services(self._services)
+            self._services = None
 
 
 def _share_memory() -> None:

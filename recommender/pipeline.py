@@ -26,6 +26,7 @@ from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.base import Json, Retriever, State, as_list, as_number, as_table, as_texts
 from recommender.retrievers.popularity import PopularityRetriever
 from recommender.rules import NEVER_BOUGHT, all_masks, both, count_dropped, scenario_mask
+from recommender.stages import NO_STAGES, Stage, Stages
 
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
@@ -66,21 +67,23 @@ class Recommender:
         """The retriever of last resort."""
         return next(part for part in self.retrievers if isinstance(part, PopularityRetriever))
 
-    def recommend(self, queries: Sequence[Query]) -> list[Slate]:
+    def recommend(self, queries: Sequence[Query], stages: Stages = NO_STAGES) -> list[Slate]:
         """Return one slate per query, full whenever enough allowed items exist.
 
         Args:
             queries: their masks, if any, have one entry per item, which may be more items than the models know.
+            stages: told when each step has ended.
         Returns: slates in the order of the queries.
         """
         if not queries:
             return []
         subjects = [self._subject(query) for query in queries]
-        found = self._find(queries, subjects, [self._heeded(query.scenario) for query in queries])
+        found = self._find(queries, subjects, [self._heeded(query.scenario) for query in queries], stages)
         slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
         for i, query in enumerate(queries):
             if len(slates[i].row) < query.count:
                 slates[i] = self._search_deeper(query, slates[i])
+        stages.end(Stage.RULES)
         return slates
 
     def find(self, queries: Sequence[Query]) -> Found:
@@ -105,6 +108,7 @@ class Recommender:
         queries: Sequence[Query],
         allowed: Sequence[BoolVector | None],
         heeded: Sequence[frozenset[str]],
+        stages: Stages = NO_STAGES,
     ) -> Found:
         """Retrieve and rank; each query hears the retrievers it heeds, whatever the others of the batch ask."""
         batch = batch_of(queries, allowed)
@@ -112,7 +116,10 @@ class Recommender:
         pool = unite({part.name: self._retrieve(part, batch) for part in self.retrievers if part.name in asked})
         if any(names != asked for names in heeded):
             pool = pool.heard(np.array([[name in names for name in pool.retrievers] for names in heeded], bool))
-        return Found(batch, pool, self.ranker.rank(pool, batch, [query.scenario for query in queries]))
+        stages.end(Stage.RETRIEVE)
+        ranked = self.ranker.rank(pool, batch, [query.scenario for query in queries])
+        stages.end(Stage.RANK)
+        return Found(batch, pool, ranked)
 
     def _subject(self, query: Query) -> BoolVector | None:
         """Return the items that a query's scenario is about, None for all; without new items `new` is about all."""

@@ -41,6 +41,9 @@ def post_events(services: Services, call: Call, body: EventsRequest) -> Reply:
     counts = Counter(str(result["status"]) for result in results)
     for status, count in counts.items():
         services.metrics.events.labels(status).inc(count)
+    happened = [event.occurred_at for event in read if isinstance(event, Event)]
+    if happened:
+        services.metrics.event_lag.observe(max((call.now - min(happened)).total_seconds(), 0.0))
     call.notes |= counts
     return Reply({status: counts[status] for status in STATUSES} | {"results": results})
 

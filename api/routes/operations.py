@@ -8,6 +8,7 @@ from flask import request
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from api import problems
+from api.measures import measure
 from api.openapi import Operation, Reply, document
 from api.problems import FieldError, ProblemError
 from api.schemas import LiveAnswer, OpenApiAnswer, ReadyAnswer
@@ -56,9 +57,9 @@ def _warnings(services: Services) -> list[str]:
     return found
 
 
-def metrics(services: Services, _call: Call) -> Reply:
-    """Return the figures of all workers."""
-    return Reply(services.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+def metrics(services: Services, call: Call) -> Reply:
+    """Return the figures of all workers, and of what waits on this machine."""
+    return Reply(services.metrics.text(measure(services, call.now)), media_type=CONTENT_TYPE_LATEST)
 
 
 def openapi(_services: Services, _call: Call) -> Reply:
