@@ -290,6 +290,18 @@ spool_files = sa.Table(
 )
 """How many bytes of each exposure spool file are in SQL."""
 
+scenario_versions = sa.Table(
+    "scenario_versions",
+    metadata,
+    sa.Column("scenario", ByteText, primary_key=True),
+    sa.Column("version", sa.BigInteger(), primary_key=True, autoincrement=False),
+    sa.Column("settings", ByteText, nullable=False),
+    sa.Column("created_at", UtcTime(), nullable=False),
+    sa.Column("created_by", ByteText, nullable=False),
+    sa.Column("restored_from", sa.BigInteger()),
+)
+"""What marketers set of each scenario, every version; the highest one holds."""
+
 retrain_requests = sa.Table(
     "retrain_requests",
     metadata,
