@@ -27,6 +27,7 @@ from api.problems import (
     ProblemError,
     problem_of,
 )
+from api.proxy import TrustedPrefix, parse_networks
 from api.reading import read_body, read_path, read_query
 from api.routes import OPERATIONS
 from api.routes.pages import add_pages
@@ -65,6 +66,9 @@ def create_app(services: Services) -> Flask:
     app.before_request(_starter(services))
     app.after_request(_finisher(services))
     app.register_error_handler(Exception, _answer_error)
+    proxies = parse_networks(services.settings.trusted_proxies)
+    if proxies:
+        app.wsgi_app = TrustedPrefix(app.wsgi_app, proxies)  # type: ignore[method-assign]
     return app
 
 

@@ -6,10 +6,15 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from api.proxy import parse_networks
 from recommender.settings import CoreSettings, setting
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder in which the web workers' figures meet; prometheus_client reads it when it is imported."""
+
+
+def _check_proxies(text: str) -> None:
+    parse_networks(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,14 @@ class ServiceSettings(CoreSettings):
         default=30,
         metadata=setting(
             "How long requests may go on when the service stops.", unit="seconds", minimum=1, maximum=3600
+        ),
+    )
+    trusted_proxies: str = field(
+        default="",
+        metadata=setting(
+            "Reverse proxies, by address or network, whose header X-Forwarded-Prefix says below which path the"
+            " service is reached. Empty: the header is ignored.",
+            check=_check_proxies,
         ),
     )
     max_body_bytes: int = field(
