@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from api.proxy import parse_networks
+from recommender.attribution import Window
 from recommender.settings import CoreSettings, setting
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -74,6 +76,25 @@ class ServiceSettings(CoreSettings):
             maximum=3600,
         ),
     )
+    attribution_days: float = field(
+        default=7.0,
+        metadata=setting(
+            "How long after a slate an act is credited to the items it showed.", unit="days", minimum=0.01, maximum=90
+        ),
+    )
+    assisted_channels: str = field(
+        default="offline",
+        metadata=setting(
+            "Channels whose purchases count as assisted when they name no recommendation of an item shown before.",
+            choices=("offline", "all"),
+        ),
+    )
+    attribute_seconds: float = field(
+        default=10.0,
+        metadata=setting(
+            "How often the worker credits new events to what was shown.", unit="seconds", minimum=0.1, maximum=3600
+        ),
+    )
     compact_seconds: float = field(
         default=600.0,
         metadata=setting(
@@ -100,6 +121,13 @@ class ServiceSettings(CoreSettings):
     def spool_folder(self) -> Path:
         """The folder of the exposure spool, with the default filled in."""
         return Path(self.spool).expanduser() if self.spool else self.home / "spool"
+
+    @property
+    def attribution_window(self) -> Window:
+        """What may be credited to an exposure."""
+        kinds = self.channel_kinds
+        chosen = (name for name, kind in kinds.items() if self.assisted_channels in ("all", kind))
+        return Window(timedelta(days=self.attribution_days), frozenset(chosen))
 
     @property
     def metrics_folder(self) -> Path:

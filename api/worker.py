@@ -14,6 +14,7 @@ from api.settings import ServiceSettings
 from recommender.errors import MemberwiseError
 from recommender.exposures import read_spool, remove_finished, spool_files
 from recommender.registry import Registry
+from recommender.storage.attribution import attribute, attributed_sequence
 from recommender.storage.compact import CompactResult, compact
 from recommender.storage.database import Database, open_database
 from recommender.storage.event_log import open_event_log
@@ -82,8 +83,11 @@ def drain_spool(database: Database, folder: Path) -> Drained:
 def compact_events(
     database: Database, settings: ServiceSettings, now: datetime, minimum_rows: int = 1
 ) -> CompactResult:
-    """Copy posted events to the event log if enough wait, and prune behind the oldest bundle."""
-    keep_after = Registry(settings.models).oldest_sequence() or 0
+    """Copy posted events to the event log if enough wait, and prune behind the oldest bundle what is attributed."""
+    attribute(database, settings.attribution_window, now)
+    with database.read() as connection:
+        attributed = attributed_sequence(connection)
+    keep_after = min(Registry(settings.models).oldest_sequence() or 0, attributed)
     return compact(database, open_event_log(settings), keep_after, now, minimum_rows)
 
 
@@ -93,6 +97,11 @@ def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
             "drain_spool",
             timedelta(seconds=settings.drain_seconds),
             lambda _now: drain_spool(database, settings.spool_folder),
+        ),
+        Task(
+            "attribute",
+            timedelta(seconds=settings.attribute_seconds),
+            lambda now: attribute(database, settings.attribution_window, now),
         ),
         Task(
             "compact_events",

@@ -99,6 +99,21 @@ def test_posted_events_are_compacted_when_enough_wait(settings: ServiceSettings)
     database.dispose()
 
 
+def test_what_is_not_attributed_yet_is_not_pruned(settings: ServiceSettings) -> None:
+    database = open_database(settings)
+    log = ExposureLog(settings.spool_folder)
+    log.record(exposure(1))
+    log.close()
+    named = Event("e", NOW, EventKind.VIEW, "app", item_id="milk", recommendation_id="r1")
+    with database.write() as connection:
+        append_events(connection, [named], NOW)
+    drain_spool(database, settings.spool_folder)
+    compact_events(database, settings, NOW)
+    with database.read() as connection:
+        assert fetch(connection, "SELECT views FROM exposures ORDER BY position") == [(1,), (0,)]
+    database.dispose()
+
+
 def test_a_failing_task_does_not_stop_the_others() -> None:
     stop = threading.Event()
     ran: list[str] = []
