@@ -13,11 +13,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
 
-from recommender.catalog import BoolVector, Catalog, StoreFacts, minute_of
+from recommender.catalog import BoolVector, Catalog, CentsVector, StoreFacts, minute_of
 from recommender.errors import StoreBusyError
+from recommender.filters import MaskCache
 from recommender.ids import IdIndex
+from recommender.placement import NO_PLACEMENT, Placement
 from recommender.storage.database import Database
 from recommender.storage.live_rows import read_changed_items, read_changes, read_stores
+from recommender.storage.placements import read_placements
+from recommender.storage.price_lists import PriceList, prices_at, read_prices
 from recommender.storage.shelves import Listing, StoreCache, put_stock, read_listing, read_stock
 from recommender.storage.statements import fetch
 
@@ -29,9 +33,10 @@ STORES_KEPT = 64
 MOST_STOCK_CHANGES = 20_000
 """With more changes than this at once, all stock is read anew when asked for."""
 
-_WATCHED = ("items", "stores", "inventory", "assortment")
+_WATCHED = ("items", "stores", "inventory", "assortment", "prices", "scenario_versions")
 _STOCK_CHANGES = "SELECT store_id, item_id, on_hand FROM inventory WHERE change_sequence > ? LIMIT ?"
 _LISTING_CHANGES = "SELECT DISTINCT store_id FROM assortment WHERE change_sequence > ?"
+_PRICE_CHANGES = "SELECT DISTINCT store_id FROM prices WHERE change_sequence > ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,9 @@ class LiveView:
 
     minute: the present, in minutes since 1970-01-01 UTC.
     stores: what is known of each store.  closed_stores: those closed for good by now.
+    placements: what marketers set, by scenario.
+    item_masks: of filters that ask for nothing but items; kept as long as the catalogue is.
+    masks: of filters that ask for prices, stock or the time as well.
     """
 
     catalog: Catalog
@@ -49,6 +57,22 @@ class LiveView:
     _stock: StoreCache[BoolVector]
     _listings: StoreCache[Listing]
     _sellable: dict[bool, BoolVector]
+    _prices: StoreCache[PriceList]
+    placements: Mapping[str, Placement]
+    item_masks: MaskCache
+    masks: MaskCache
+
+    def placement(self, scenario: str) -> Placement:
+        """Return what marketers set of a scenario."""
+        return self.placements.get(scenario, NO_PLACEMENT)
+
+    def prices(self, store_id: str | None) -> tuple[CentsVector, BoolVector]:
+        """Return the price of each item now, in a store if one is named, and whether it is known.
+
+        Returns: int64 cents and bool, (len(catalog),); items without a price of the store keep their own.
+        Raises: StoreBusyError if the store must be read and the database is away.
+        """
+        return prices_at(self.catalog, None if store_id is None else self._prices.get(store_id), self.minute)
 
     def sellable(self, adult: bool | None) -> BoolVector:
         """Tell which items may be shown now; as Catalog.sellable, computed once per view."""
@@ -157,13 +181,19 @@ class LiveState:
         stores = read_stores(connection, zone) if old is None or "stores" in changed else old.stores
         stock: dict[str, BoolVector | None] = {}
         listings: dict[str, Listing | None] = {}
+        prices: dict[str, PriceList | None] = {}
         if old is not None and len(catalog) == len(old.catalog):
             stock, listings = dict(old._stock.known()), dict(old._listings.known())
+            prices = dict(old._prices.known())
         if "inventory" in changed:
             stock = _changed_stock(connection, catalog, stock, self._seen["inventory"])
         if "assortment" in changed:
             for (store_id,) in fetch(connection, _LISTING_CHANGES, (self._seen["assortment"],)):
                 listings.pop(store_id, None)
+        if "prices" in changed:
+            for (store_id,) in fetch(connection, _PRICE_CHANGES, (self._seen["prices"],)):
+                prices.pop(store_id, None)
+        placements = read_placements(connection) if old is None or "scenario_versions" in changed else old.placements
         self._catalog = catalog
         self._seen |= {name: counters[name] for name in changed}
         kept, load = self._stores_kept, self._load
@@ -175,6 +205,10 @@ class LiveState:
             _stock=StoreCache(partial(load, read_stock, catalog), kept, stock.items()),
             _listings=StoreCache(partial(load, read_listing, catalog), kept, listings.items()),
             _sellable={},
+            _prices=StoreCache(partial(load, read_prices, catalog), kept, prices.items()),
+            placements=placements,
+            item_masks=old.item_masks if old is not None and catalog is old.catalog else MaskCache(),
+            masks=MaskCache(),
         )
         return _at_minute(view, minute)
 
@@ -185,7 +219,7 @@ class LiveState:
 
 def _at_minute(view: LiveView, minute: int) -> LiveView:
     closed = frozenset(store_id for store_id, store in view.stores.items() if store.closes_at <= minute)
-    return replace(view, minute=minute, closed_stores=closed, _sellable={})
+    return replace(view, minute=minute, closed_stores=closed, _sellable={}, masks=MaskCache())
 
 
 def _changed_stock(
