@@ -13,12 +13,16 @@ from typing import Any
 import orjson
 from flask import Flask, Request, Response, g, request
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from werkzeug.datastructures import Headers
 
-from api.auth import KeyCache
+from api.auth import CallerCache, check_access
+from api.headers import PREFLIGHT_HEADERS, cross_origin, parse_origins, secure
 from api.language import choose_language
 from api.logs import request_logger
+from api.member_tokens import TokenReader, TokenRules
 from api.metrics import Metrics, RequestFigures
 from api.openapi import JSON_MEDIA_TYPE, Operation, Reply
+from api.own_member import hold_to_member
 from api.problems import (
     INTERNAL_ERROR,
     PROBLEM_MEDIA_TYPE,
@@ -28,6 +32,7 @@ from api.problems import (
     problem_of,
 )
 from api.proxy import TrustedPrefix, parse_networks
+from api.rate_limits import RateLimits
 from api.reading import read_body, read_path, read_query
 from api.routes import OPERATIONS
 from api.routes.pages import add_pages
@@ -72,11 +77,15 @@ def create_app(services: Services) -> Flask:
     return app
 
 
-def _starter(services: Services) -> Callable[[], None]:
-    def start() -> None:
-        sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+def _starter(services: Services) -> Callable[[], Response | None]:
+    def start() -> Response | None:
+        environ = request.environ
+        sent = environ.get("HTTP_X_REQUEST_ID", "")
         request_id = sent if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
         g.call = Call(request_id, services.clock(), time.perf_counter())
+        if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+            return Response(status=204)
+        return None
 
     return start
 
@@ -89,7 +98,10 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
         environ = request.environ
         call.operation = operation.id
         if operation.scope is not None:
-            call.caller = services.keys.authorize(environ.get("HTTP_AUTHORIZATION"), operation.scope, time.monotonic())
+            moment = time.monotonic()
+            caller = call.caller = services.callers.caller(environ.get("HTTP_AUTHORIZATION"), moment)
+            call.limit_headers = services.limits.take(caller, moment)
+            check_access(caller, operation.scope, operation.member)
         if operation.localized:
             call.language = choose_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
         values: dict[str, Any] = dict(path)
@@ -99,6 +111,8 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
             values["query"] = read_query(operation.query, request.args.to_dict(flat=False))
         if operation.body is not None:
             values["body"] = read_body(operation.body, _json_bytes(request))
+        if call.caller is not None and call.caller.member_id is not None:
+            hold_to_member(operation.member, values, call.caller.member_id)
         return _response(operation.view(services, call, **values))
 
     return endpoint
@@ -129,15 +143,20 @@ def _answer_error(error: Exception) -> Response:
 def _finisher(services: Services) -> Callable[[Response], Response]:
     log = request_logger(services.settings.log_level)
     metrics = services.metrics
+    origins = parse_origins(services.settings.cors_origins)
 
     def finish(response: Response) -> Response:
         call: Call = g.call
         seconds = time.perf_counter() - call.started
-        response.headers["X-Request-Id"] = call.request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers.setdefault("Cache-Control", "no-store")
         scenario = str(call.notes.get("scenario", ""))
         metrics.note(RequestFigures(call.operation, scenario, response.status_code, seconds))
+        headers = response.headers
+        headers["X-Request-Id"] = call.request_id
+        secure(headers)
+        for name, value in call.limit_headers.items():
+            headers[name] = value
+        if origins:
+            _allow_origin(headers, origins)
         log.info(
             "request",
             request_id=call.request_id,
@@ -151,6 +170,14 @@ def _finisher(services: Services) -> Callable[[Response], Response]:
         return response
 
     return finish
+
+
+def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
+    """Say whether the page that asks may read the answer, and, before a request, what it may send."""
+    allowed = cross_origin(origins, request.environ.get("HTTP_ORIGIN"))
+    headers.update(allowed)
+    if "Access-Control-Allow-Origin" in allowed and request.method == "OPTIONS":
+        headers.update(PREFLIGHT_HEADERS)
 
 
 def build_services(settings: ServiceSettings) -> Services:
@@ -169,7 +196,8 @@ def build_services(settings: ServiceSettings) -> Services:
     return Services(
         settings=settings,
         database=database,
-        keys=KeyCache(lambda digest: _find_key(database, digest)),
+        callers=_callers(settings, database),
+        limits=RateLimits(settings.rate_limit, settings.member_rate_limit, settings.worker_count),
         serving=serving,
         exposures=ExposureLog(settings.spool_folder),
         metrics=metrics,
@@ -189,6 +217,14 @@ def close_services(services: Services) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _callers(settings: ServiceSettings, database: Database) -> CallerCache:
+    rules = TokenRules(
+        settings.jwt_issuer, settings.jwt_audience, settings.jwt_leeway_seconds, settings.jwt_longest_seconds
+    )
+    tokens = TokenReader(settings.jwt_keys_file, rules)
+    return CallerCache(lambda digest: _find_key(database, digest), lambda token: tokens.read(token, _now()))
 
 
 def _find_key(database: Database, digest: str) -> ApiKey | None:

@@ -1,4 +1,4 @@
-"""API key -> caller with scopes, or 401 / 403; keys are looked up by hash and remembered for at most one
+"""Authorization header -> Caller, or 401 / 403; what was learned of a key or token is remembered for at most one
 second.
 """
 
@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from api.problems import FORBIDDEN, UNAUTHORIZED, FieldError, ProblemError
@@ -15,7 +16,7 @@ from recommender.storage.keys import KEY_PREFIX, ApiKey
 
 CACHE_SECONDS = 1.0
 CACHE_ENTRIES = 4096
-"""Most keys remembered; past it the memory is emptied, so that invented keys cannot fill it."""
+"""Most keys and tokens remembered; past it the memory is emptied, so that invented ones cannot fill it."""
 
 
 class Scope(StrEnum):
@@ -30,8 +31,38 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class MemberAccess(StrEnum):
+    """How an operation that takes member tokens is held to the token's own member.
+
+    PATH: the member in the path must be the token's.  BODY: every member named in the body must be, and where none
+    is named the token's is meant.  OPEN: the operation is about no member.
+    """
+
+    PATH = "path"
+    BODY = "body"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: an application by its key, or a member by a token.
+
+    key_id: of the API key, or "token:" and the id of the key that signed the token; not secret.
+    scopes: of the key; a member token has none.  member_id: the token's only member; None for keys.
+    rate_limit: requests per second of this key alone; None: what the settings say.
+    """
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+    member_id: str | None = None
+    rate_limit: float | None = None
+
+
 FindKey = Callable[[str], ApiKey | None]
 """Looks up a valid key by the SHA-256 of its text, in hex."""
+ReadToken = Callable[[str], Caller]
+"""Verifies a member token. Raises: ProblemError, unauthorized."""
 
 
 def parse_scopes(text: str) -> frozenset[str]:
@@ -49,47 +80,60 @@ def parse_scopes(text: str) -> frozenset[str]:
     return frozenset(names)
 
 
-class KeyCache:
-    """Remembers for a moment what the database says about keys; safe to share between threads."""
+def check_access(caller: Caller, scope: str, access: MemberAccess | None) -> None:
+    """Let a caller use an operation, or not.
 
-    def __init__(self, find: FindKey) -> None:
+    Args:
+        scope: what a key needs.
+        access: how the operation takes member tokens; None: not at all.
+    Raises: ProblemError, forbidden.
+    """
+    if caller.member_id is not None:
+        if access is None:
+            error = FieldError("Authorization", "A member token cannot do this.", None, f"an API key with {scope}")
+            raise ProblemError(FORBIDDEN, error.detail, (error,))
+    elif scope not in caller.scopes and Scope.ADMIN not in caller.scopes:
+        held = ", ".join(sorted(caller.scopes))
+        error = FieldError("scope", "The key's scopes are not enough.", held, scope)
+        raise ProblemError(FORBIDDEN, f"The key lacks the scope {scope}.", (error,))
+
+
+class CallerCache:
+    """Finds out who calls, and remembers it for a moment; safe to share between threads."""
+
+    def __init__(self, find: FindKey, read_token: ReadToken) -> None:
         self._find = find
-        self._known: dict[str, tuple[float, ApiKey | None]] = {}
+        self._read_token = read_token
+        self._known: dict[str, tuple[float, Caller | None]] = {}
 
-    def authorize(self, header: str | None, scope: str, now: float) -> ApiKey:
+    def caller(self, header: str | None, now: float) -> Caller:
         """Return the caller behind an Authorization header.
 
         Args:
-            header: "Bearer mw_...".
-            scope: the scope needed.
+            header: "Bearer mw_..." for a key, "Bearer eyJ..." for a member token.
             now: a monotonic clock, in seconds.
-        Raises: ProblemError, unauthorized or forbidden; StoreBusyError if the database must be asked and is
-        away.
+        Raises: ProblemError, unauthorized; StoreBusyError if the database must be asked and is away.
         """
         kind, _, token = (header or "").partition(" ")
-        if kind.lower() != "bearer" or not token.startswith(KEY_PREFIX):
+        is_key = token.startswith(KEY_PREFIX)
+        if kind.lower() != "bearer" or not (is_key or token.count(".") == 2):
             raise ProblemError(UNAUTHORIZED, UNAUTHORIZED.meaning)
-        caller = self._lookup(hashlib.sha256(token.encode()).hexdigest(), now)
-        if caller is None:
-            raise ProblemError(UNAUTHORIZED, "The API key is unknown, expired or revoked.")
-        if scope not in caller.scopes and Scope.ADMIN not in caller.scopes:
-            held = ", ".join(sorted(caller.scopes))
-            raise ProblemError(
-                FORBIDDEN,
-                f"The key lacks the scope {scope}.",
-                (FieldError("scope", "The key's scopes are not enough.", held, scope),),
-            )
-        return caller
-
-    def _lookup(self, digest: str, now: float) -> ApiKey | None:
+        digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
         remembered = self._known.get(digest)
         if remembered is not None and now < remembered[0]:
-            return remembered[1]
+            caller = remembered[1]
+        else:
+            caller = self._of_key(digest) if is_key else self._read_token(token)
+            if len(self._known) >= CACHE_ENTRIES:
+                self._known = {}
+            self._known[digest] = (now + CACHE_SECONDS, caller)
+        if caller is None:
+            raise ProblemError(UNAUTHORIZED, "The API key is unknown, expired or revoked.")
+        return caller
+
+    def _of_key(self, digest: str) -> Caller | None:
         key = self._find(digest)
         # Compared once more in constant time; the search itself is by hash, which tells nothing of a key.
-        if key is not None and not hmac.compare_digest(key.sha256, digest):
-            key = None
-        if len(self._known) >= CACHE_ENTRIES:
-            self._known = {}
-        self._known[digest] = (now + CACHE_SECONDS, key)
-        return key
+        if key is None or not hmac.compare_digest(key.sha256, digest):
+            return None
+        return Caller(key.key_id, key.name, key.scopes, rate_limit=key.rate_limit)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import problems
+from api.auth import MemberAccess
 from api.fields import Answer
 from api.problems import PROBLEM_MEDIA_TYPE, ProblemKind
 from api.schemas import ProblemAnswer
@@ -37,7 +38,7 @@ class Operation:
     """One method of one path: routing, authorization, reading and the document all follow from it.
 
     `view` is called with the services, the call, and, by name, path parameters, `body` and `query` as read.
-    `scope` None needs no key. `answers` has the schema of each status that is not a problem (None: plain
+    `scope` None needs no key. `member`: how member tokens are taken, None: not at all. `answers` has the schema of each status that is not a problem (None: plain
     text).
     """
 
@@ -50,6 +51,7 @@ class Operation:
     view: Callable[..., Reply]
     answers: Mapping[int, type[Answer] | None]
     scope: str | None = None
+    member: MemberAccess | None = None
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     problems: tuple[ProblemKind, ...] = ()
@@ -74,7 +76,7 @@ class Operation:
         if self.body is not None or self.query is not None or self.path_parameters:
             kinds.append(problems.INVALID_REQUEST)
         if self.scope is not None:
-            kinds += [problems.UNAUTHORIZED, problems.FORBIDDEN, problems.STORE_BUSY]
+            kinds += [problems.UNAUTHORIZED, problems.FORBIDDEN, problems.RATE_LIMITED, problems.STORE_BUSY]
         kinds += [*self.problems, problems.INTERNAL_ERROR]
         return tuple(kind for kind in problems.PROBLEM_KINDS if kind in kinds)
 
@@ -109,7 +111,13 @@ def document(operations: Sequence[Operation], version: str, prefix: str = "") ->
                     "type": "http",
                     "scheme": "bearer",
                     "description": "An API key, `mw_...`, made by `memberwise keys create`.",
-                }
+                },
+                "member": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A member token: a JSON Web Token whose `sub` is the only member it speaks for.",
+                },
             },
         },
     }
@@ -159,13 +167,14 @@ def _operation(operation: Operation, schemas: Json) -> Json:
         "tags": [operation.tag],
         "summary": operation.summary,
         "description": operation.description,
-        "security": [] if operation.scope is None else [{"key": []}],
+        "security": _security(operation),
         "parameters": _parameters(operation, schemas),
         "responses": _responses(operation),
     }
     if operation.scope is not None:
-        entry["description"] += f"\n\nNeeds a key with the scope `{operation.scope}`."
+        entry["description"] += f"\n\nNeeds a key with the scope `{operation.scope}`{_MEMBER_TOKENS[operation.member]}."
         entry["x-scope"] = operation.scope
+        entry["x-member-token"] = operation.member
     if operation.body is not None:
         content: Json = {"schema": _reference(operation.body)}
         examples = _examples(operation.body)
@@ -173,6 +182,20 @@ def _operation(operation: Operation, schemas: Json) -> Json:
             content["examples"] = examples
         entry["requestBody"] = {"required": True, "content": {JSON_MEDIA_TYPE: content}}
     return entry
+
+
+_MEMBER_TOKENS: Mapping[MemberAccess | None, str] = {
+    None: "",
+    MemberAccess.PATH: ", or a member token of the member in the path",
+    MemberAccess.BODY: ", or a member token: the body then is about its member, named or not",
+    MemberAccess.OPEN: ", or any member token",
+}
+
+
+def _security(operation: Operation) -> list[Json]:
+    if operation.scope is None:
+        return []
+    return [{"key": []}] if operation.member is None else [{"key": []}, {"member": []}]
 
 
 def _parameters(operation: Operation, schemas: Json) -> list[Json]:

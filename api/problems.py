@@ -4,6 +4,7 @@ codes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,10 +50,16 @@ INVALID_REQUEST = ProblemKind(
 )
 BAD_REQUEST = ProblemKind("bad-request", 400, "The request cannot be read", "The HTTP request itself is malformed.")
 UNAUTHORIZED = ProblemKind(
-    "unauthorized", 401, "A valid API key is needed", "Send the header `Authorization: Bearer mw_...`."
+    "unauthorized",
+    401,
+    "A valid API key or member token is needed",
+    "Send the header `Authorization: Bearer mw_...`, or a member token in its place.",
 )
 FORBIDDEN = ProblemKind(
-    "forbidden", 403, "The API key lacks the scope", "Make a key with the scope that `errors` names."
+    "forbidden",
+    403,
+    "The caller may not do this",
+    "A key needs the scope that `errors` names; a member token speaks for its own member only.",
 )
 NOT_FOUND = ProblemKind("not-found", 404, "There is nothing here", "The path, or what it names, does not exist.")
 METHOD_NOT_ALLOWED = ProblemKind(
@@ -62,6 +69,13 @@ CONFLICT = ProblemKind("conflict", 409, "The request contradicts the record", "N
 BODY_TOO_LARGE = ProblemKind("body-too-large", 413, "The body is too large", "Send fewer rows in one call.")
 UNSUPPORTED_MEDIA_TYPE = ProblemKind(
     "unsupported-media-type", 415, "The body has another type", "Send `Content-Type: application/json`."
+)
+RATE_LIMITED = ProblemKind(
+    "rate-limited",
+    429,
+    "Too many requests",
+    "Wait `Retry-After` seconds; the headers `RateLimit` and `RateLimit-Policy` tell what is left.",
+    retry_after_seconds=1,
 )
 INTERNAL_ERROR = ProblemKind(
     "internal-error",
@@ -102,6 +116,7 @@ PROBLEM_KINDS = (
     CONFLICT,
     BODY_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
+    RATE_LIMITED,
     INTERNAL_ERROR,
     NO_BUNDLE,
     NOT_READY,
@@ -142,12 +157,19 @@ class FieldError:
 
 
 class ProblemError(MemberwiseError):
-    """A request that is answered with one kind of problem."""
+    """A request that is answered with one kind of problem, and headers that go with it."""
 
-    def __init__(self, kind: ProblemKind, detail: str, errors: tuple[FieldError, ...] = ()) -> None:
+    def __init__(
+        self,
+        kind: ProblemKind,
+        detail: str,
+        errors: tuple[FieldError, ...] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.kind = kind
         self.errors = errors
+        self.headers = headers or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +199,7 @@ def problem_of(error: Exception) -> Problem:
     inside.
     """
     if isinstance(error, ProblemError):
-        return _with_headers(Problem(error.kind, error.message, error.errors))
+        return _with_headers(Problem(error.kind, error.message, error.errors, dict(error.headers)))
     if isinstance(error, HTTPException):
         return _of_http(error)
     if isinstance(error, MemberwiseError):
@@ -211,5 +233,5 @@ def _with_headers(problem: Problem) -> Problem:
     if problem.kind is UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="memberwise"'
     if problem.kind.retry_after_seconds is not None:
-        headers["Retry-After"] = str(problem.kind.retry_after_seconds)
+        headers.setdefault("Retry-After", str(problem.kind.retry_after_seconds))
     return Problem(problem.kind, problem.detail, problem.errors, headers)

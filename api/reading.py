@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.problems import INVALID_JSON, INVALID_REQUEST, FieldError, ProblemError
+from api.strict_json import check_json
 from recommender.errors import InputError
 from recommender.ids import check_id
 
@@ -54,13 +55,18 @@ def read_body(schema: type[Schema], data: bytes) -> Schema:
     Raises: ProblemError, invalid-json or invalid-request with an entry per wrong field.
     """
     try:
-        return schema.model_validate_json(data)
+        read = schema.model_validate_json(data)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
         if details[0]["type"] == "json_invalid":
             reason = str(details[0].get("ctx", {}).get("error", ""))
             raise ProblemError(INVALID_JSON, f"The body is not valid JSON: {reason}.") from None
         raise _refusal(field_errors(error, schema)) from None
+    try:
+        check_json(data)
+    except ValueError as error:
+        raise ProblemError(INVALID_JSON, f"The body is not valid JSON: {error}.") from None
+    return read
 
 
 def read_query(schema: type[Schema], parameters: dict[str, list[str]]) -> Schema:

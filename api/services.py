@@ -4,18 +4,18 @@ brings.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from api.auth import KeyCache
+from api.auth import Caller, CallerCache
 from api.metrics import Metrics
+from api.rate_limits import RateLimits
 from api.serving import ServingWatch
 from api.settings import ServiceSettings
 from recommender.exposures import ExposureLog
 from recommender.storage.database import Database
 from recommender.storage.hashing import HashKey
-from recommender.storage.keys import ApiKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Services:
 
     settings: ServiceSettings
     database: Database
-    keys: KeyCache
+    callers: CallerCache
+    limits: RateLimits
     serving: ServingWatch
     exposures: ExposureLog
     metrics: Metrics
@@ -45,6 +46,7 @@ class Call:
     now: datetime
     started: float
     operation: str = "none"
-    caller: ApiKey | None = None
+    caller: Caller | None = None
+    limit_headers: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"
     notes: dict[str, object] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from api.headers import parse_origins
 from api.proxy import parse_networks
 from recommender.attribution import Window
 from recommender.settings import CoreSettings, setting
@@ -17,6 +18,10 @@ METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 def _check_proxies(text: str) -> None:
     parse_networks(text)
+
+
+def _check_origins(text: str) -> None:
+    parse_origins(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,54 @@ class ServiceSettings(CoreSettings):
     max_body_bytes: int = field(
         default=8 * 1024 * 1024,
         metadata=setting("Largest request body.", unit="bytes", minimum=1024, maximum=1 << 30),
+    )
+    rate_limit: float = field(
+        default=0.0,
+        metadata=setting(
+            "Requests per second that one API key may make on one machine; 0: no limit. A key can have its own.",
+            unit="requests per second",
+            minimum=0,
+        ),
+    )
+    member_rate_limit: float = field(
+        default=10.0,
+        metadata=setting(
+            "Requests per second that one member may make by member tokens on one machine; 0: no limit.",
+            unit="requests per second",
+            minimum=0,
+        ),
+    )
+    cors_origins: str = field(
+        default="",
+        metadata=setting(
+            'Origins of pages that may call from a browser, with commas; "*": all. Empty: none.',
+            check=_check_origins,
+        ),
+    )
+    jwt_issuer: str = field(
+        default="", metadata=setting("The `iss` that member tokens must name. Empty: member tokens are refused.")
+    )
+    jwt_audience: str = field(default="memberwise", metadata=setting("The `aud` that member tokens must name."))
+    jwt_keys: str = field(
+        default="",
+        metadata=setting(
+            "File of the keys that verify member tokens (JSON Web Key Set). Empty: jwt_keys.json in HOME."
+        ),
+    )
+    jwt_leeway_seconds: int = field(
+        default=30,
+        metadata=setting(
+            "By how much the clocks of those who sign member tokens may differ.",
+            unit="seconds",
+            minimum=0,
+            maximum=600,
+        ),
+    )
+    jwt_longest_seconds: int = field(
+        default=86_400,
+        metadata=setting(
+            "How far in the future a member token may end.", unit="seconds", minimum=60, maximum=2_592_000
+        ),
     )
     clock_skew_seconds: int = field(
         default=300,
@@ -128,6 +181,11 @@ class ServiceSettings(CoreSettings):
         kinds = self.channel_kinds
         chosen = (name for name, kind in kinds.items() if self.assisted_channels in ("all", kind))
         return Window(timedelta(days=self.attribution_days), frozenset(chosen))
+
+    @property
+    def jwt_keys_file(self) -> Path:
+        """The file of member token keys, with the default filled in."""
+        return Path(self.jwt_keys).expanduser() if self.jwt_keys else self.home / "jwt_keys.json"
 
     @property
     def metrics_folder(self) -> Path:

@@ -31,7 +31,7 @@ COMMANDS: dict[str, CommandPlace] = {
     "recommend": CommandPlace("training.model_commands:recommend", "Write recommendations of many members to a file."),
     "serve": CommandPlace("api.commands:serve", "Answer HTTP requests."),
     "worker": CommandPlace("api.commands:worker", "Do the background work of the service."),
-    "keys": CommandPlace("api.commands:keys", "Create, list and revoke API keys."),
+    "keys": CommandPlace("api.key_commands:keys", "Create, rotate, list and revoke keys."),
     "compact": CommandPlace("api.commands:compact", "Copy live events to the event log."),
     "doctor": CommandPlace("api.commands:doctor", "Check the installation and its data."),
 }

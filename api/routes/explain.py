@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api import problems
-from api.auth import Scope
+from api.auth import MemberAccess, Scope
 from api.explain_schemas import ExplanationAnswer, ExplanationRequest
 from api.explanations import serve_explanation
 from api.openapi import Operation, Reply
@@ -35,6 +35,7 @@ OPERATIONS = (
         view=post_explanation,
         answers={200: ExplanationAnswer},
         scope=Scope.RECOMMEND,
+        member=MemberAccess.BODY,
         body=ExplanationRequest,
         problems=(problems.NO_BUNDLE,),
         localized=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api import problems
-from api.auth import Scope
+from api.auth import MemberAccess, Scope
 from api.customers import subject_of
 from api.openapi import Operation, Reply
 from api.problems import INVALID_REQUEST, FieldError, ProblemError
@@ -96,6 +96,7 @@ OPERATIONS = (
         view=post_recommendations,
         answers={200: RecommendationAnswer},
         scope=Scope.RECOMMEND,
+        member=MemberAccess.BODY,
         body=RecommendationRequest,
         problems=(problems.NO_BUNDLE,),
         localized=True,
@@ -110,6 +111,7 @@ OPERATIONS = (
         view=get_recommendations,
         answers={200: RecommendationAnswer},
         scope=Scope.RECOMMEND,
+        member=MemberAccess.PATH,
         query=RecommendationQuery,
         problems=(problems.NO_BUNDLE,),
         localized=True,
@@ -124,6 +126,7 @@ OPERATIONS = (
         view=get_similar_items,
         answers={200: RecommendationAnswer},
         scope=Scope.RECOMMEND,
+        member=MemberAccess.OPEN,
         query=SlateQuery,
         problems=(problems.NO_BUNDLE,),
         localized=True,

@@ -23,7 +23,7 @@ from recommender.storage.statements import driver, execute, next_sequence
 
 __all__ = ["HEAD", "Database", "next_sequence", "open_database"]
 
-HEAD = "0002"
+HEAD = "0005"
 """The schema revision this release works with."""
 
 MIGRATION_LOCK = 7_391_002_518
@@ -160,7 +160,10 @@ def _make_engine(url: str, timeout: float, pool_size: int) -> Engine:
         path = url.removeprefix("sqlite:///")
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(
-            f"sqlite:///{path}", connect_args={"timeout": timeout, "isolation_level": None}, **shared
+            f"sqlite:///{path}",
+            connect_args={"timeout": timeout, "isolation_level": None},
+            hide_parameters=True,  # errors are logged, and values may be personal
+            **shared,
         )
         sa.event.listen(engine, "connect", functools.partial(_prepare_sqlite, timeout))
         sa.event.listen(engine, "begin", _begin_sqlite)
@@ -169,7 +172,11 @@ def _make_engine(url: str, timeout: float, pool_size: int) -> Engine:
         if not url.startswith("postgresql+psycopg:"):
             raise sa.exc.ArgumentError(url)
         engine = sa.create_engine(
-            url, connect_args={"connect_timeout": max(2, round(timeout))}, pool_recycle=1800, **shared
+            url,
+            connect_args={"connect_timeout": max(2, round(timeout))},
+            pool_recycle=1800,
+            hide_parameters=True,
+            **shared,
         )
     except sa.exc.ArgumentError as error:
         raise SettingsError(

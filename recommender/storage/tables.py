@@ -207,6 +207,7 @@ api_keys = sa.Table(
     sa.Column("created_at", UtcTime(), nullable=False),
     sa.Column("expires_at", UtcTime()),
     sa.Column("revoked_at", UtcTime()),
+    sa.Column("rate_limit", sa.Double()),
 )
 exposures = sa.Table(
     "exposures",
@@ -319,8 +320,34 @@ erased_subjects = sa.Table(
     metadata,
     sa.Column("subject", ByteText, primary_key=True),
     sa.Column("erased_at", UtcTime(), nullable=False),
+    sa.Column("erasure_id", ByteText, index=True),
 )
 """Tombstones: subjects whose events no reader may use again."""
+
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    sa.Column("erasure_id", ByteText, primary_key=True),
+    sa.Column("reference", ByteText, nullable=False, index=True),
+    sa.Column("requested_at", UtcTime(), nullable=False),
+    sa.Column("requested_by", ByteText, nullable=False),
+    sa.Column("sequence", sa.BigInteger(), nullable=False),
+    sa.Column("finished_at", UtcTime()),
+    sa.Column("proof", ByteText, nullable=False),
+)
+"""Erasures of members. `reference`: a keyed hash of the member id. Bundles that include `sequence` know nothing of the
+member. `proof`: JSON, what was removed when; storage/erasure.py."""
+
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("recommendation_id", ByteText, primary_key=True),
+    sa.Column("subject", ByteText, nullable=False),
+    sa.Column("occurred_at", UtcTime(), nullable=False),
+    sa.Column("dropped", ByteText, nullable=False),
+    sa.Index("ix_answers_subject_occurred_at", "subject", "occurred_at"),
+)
+"""Slates of known customers: how many candidates each rule dropped, as JSON; what was shown is in exposures."""
 
 audit = sa.Table(
     "audit",
@@ -333,3 +360,14 @@ audit = sa.Table(
     sa.Column("details", ByteText),
 )
 """Who changed what: writes made by a person or an application key."""
+
+audit_counts = sa.Table(
+    "audit_counts",
+    metadata,
+    sa.Column("caller", ByteText, primary_key=True),
+    sa.Column("action", ByteText, primary_key=True),
+    sa.Column("hour", UtcTime(), primary_key=True, autoincrement=False),
+    sa.Column("calls", sa.BigInteger(), nullable=False),
+    sa.Column("rows", sa.BigInteger(), nullable=False),
+)
+"""Writes that come in streams, such as events and stock: counted by caller, action and UTC hour."""
