@@ -38,8 +38,8 @@ class Operation:
     """One method of one path: routing, authorization, reading and the document all follow from it.
 
     `view` is called with the services, the call, and, by name, path parameters, `body` and `query` as read.
-    `scope` None needs no key. `member`: how member tokens are taken, None: not at all. `answers` has the schema of each status that is not a problem (None: plain
-    text).
+    `scope` None needs no key. `member`: how member tokens are taken, None: not at all.
+    `answers` has the schema of each status that is not a problem (None: plain text).
     """
 
     id: str

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from api.auth import Scope
+from api.auth import MemberAccess, Scope
 from api.customers import subject_of
 from api.openapi import Operation, Reply
+from api.own_events import not_witnessed, own_event_id
 from api.problems import FieldError
 from api.reading import field_errors
 from api.schemas import EventRow, EventsAnswer, EventsRequest, UnreadableEvent
@@ -30,12 +31,11 @@ CONFLICT = FieldError(
 def post_events(services: Services, call: Call, body: EventsRequest) -> Reply:
     """Record a batch of events and say what became of each."""
     latest = call.now + timedelta(seconds=services.settings.clock_skew_seconds)
-    read = [_read(services, row, latest) for row in body.events]
+    own = call.caller.member_id if call.caller is not None else None
+    read = [_read(services, row, latest, own) for row in body.events]
     statuses = iter(_append(services, [event for event in read if isinstance(event, Event)], call.now))
     results = [
-        _result(event.event_id, next(statuses))
-        if isinstance(event, Event)
-        else _result(row.event_id, "rejected", event)
+        _result(row.event_id, next(statuses)) if isinstance(event, Event) else _result(row.event_id, "rejected", event)
         for row, event in zip(body.events, read, strict=True)
     ]
     counts = Counter(str(result["status"]) for result in results)
@@ -48,8 +48,10 @@ def post_events(services: Services, call: Call, body: EventsRequest) -> Reply:
     return Reply({status: counts[status] for status in STATUSES} | {"results": results})
 
 
-def _read(services: Services, row: EventRow | UnreadableEvent, latest: datetime) -> Event | tuple[FieldError, ...]:
-    """Turn a row into an event, or say why it cannot be one."""
+def _read(
+    services: Services, row: EventRow | UnreadableEvent, latest: datetime, own: str | None
+) -> Event | tuple[FieldError, ...]:
+    """Turn a row into an event, or say why it cannot be one; `own` is the member of a member token."""
     if isinstance(row, UnreadableEvent):
         return field_errors(row.error, EventRow)
     wrong: list[FieldError] = []
@@ -63,13 +65,16 @@ def _read(services: Services, row: EventRow | UnreadableEvent, latest: datetime)
         subject = subject_of(row, services.hash_key)
     except InputError as error:
         wrong.append(FieldError("identity.value", error.message, None, error.accepted))
-    return tuple(wrong) if wrong else _event(row, subject)
+    unseen = None if own is None else not_witnessed(row.kind)
+    if unseen is not None:
+        wrong.append(unseen)
+    return tuple(wrong) if wrong else _event(row, subject, own)
 
 
-def _event(row: EventRow, subject: str | None) -> Event:
+def _event(row: EventRow, subject: str | None, own: str | None) -> Event:
     attributes = row.attributes
     return Event(
-        event_id=row.event_id,
+        event_id=row.event_id if own is None else own_event_id(own, row.event_id),
         occurred_at=row.occurred_at,
         kind=row.kind,
         channel=row.channel,
@@ -119,11 +124,13 @@ OPERATIONS = (
             " `rejected` with what is wrong. Send a batch again as often as needed: nothing is counted"
             " twice. An"
             " event changes its customer's next answer. Phone numbers and e-mail addresses are hashed at"
-            " once."
+            " once. Under a member token every event is the member's own and its id counts within that member"
+            " only; kinds that a device cannot witness, such as `purchase`, are rejected."
         ),
         view=post_events,
         answers={200: EventsAnswer},
         scope=Scope.EVENTS,
+        member=MemberAccess.BODY,
         body=EventsRequest,
     ),
 )

@@ -91,3 +91,32 @@ def test_no_keys_yet(run: Runner) -> None:
 def test_every_setting_says_what_it_means() -> None:
     for row in describe(ServiceSettings):
         assert row.meaning.endswith(".")
+
+
+def test_a_key_is_replaced_with_an_overlap(run: Runner) -> None:
+    run("keys", "create", "till 12", "--scopes", "events,recommend", "--rate", "50")
+    old = run("keys", "list").stdout.split()[0]
+    made = run("keys", "rotate", old, "--overlap-hours", "48")
+    assert made.exit_code == 0, made.output
+    assert made.stdout.startswith(KEY_PREFIX)
+    lines = run("keys", "list").stdout.splitlines()
+    assert [("until" in line, "till 12  events,recommend  50/s" in line) for line in lines] == [
+        (True, True),
+        (False, True),
+    ]
+    assert run("keys", "rotate", old, "--overlap-hours", "0").exit_code == 0
+    assert run("keys", "rotate", old).exit_code == 2, "it has ended"
+    assert run("keys", "rotate", "nothing").exit_code == 2
+
+
+def test_keys_of_member_tokens_are_made_listed_and_retired(run: Runner) -> None:
+    made = run("keys", "tokens", "create", "k1")
+    assert made.exit_code == 0, made.output
+    assert len(made.stdout.strip()) == 43
+    run("keys", "tokens", "create", "k2")
+    assert run("keys", "tokens", "retire", "k1", "--overlap-hours", "0").exit_code == 0
+    listed = run("keys", "tokens", "list").stdout.splitlines()
+    assert listed[0].startswith("k1  HS256  ended")
+    assert listed[1] == "k2  HS256"
+    assert made.stdout.strip() not in "".join(listed)
+    assert run("keys", "tokens", "create", "k1").exit_code == 2
