@@ -134,6 +134,7 @@ _TAGS = {
     "recommendations": "Slates of items for members, identities and unknown customers.",
     "events": "What customers did; changes their next answer.",
     "catalog": "Items, stores, stock, members and identities.",
+    "reports": "What came of recommendations, and experiments between two ways to make them.",
     "operations": "Health, figures and this document.",
 }
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from api.openapi import Operation
-from api.routes import catalog, events, explain, operations, recommendations
+from api.routes import catalog, events, explain, operations, recommendations, reports
 
 OPERATIONS: tuple[Operation, ...] = (
     *recommendations.OPERATIONS,
     *explain.OPERATIONS,
     *events.OPERATIONS,
     *catalog.OPERATIONS,
+    *reports.OPERATIONS,
     *operations.OPERATIONS,
 )
