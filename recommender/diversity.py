@@ -6,7 +6,7 @@ Both only reorder what the ranker has ordered, each by one number; 0 leaves the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -42,16 +42,17 @@ class Diversity:
     strength: Mapping[Scenario, float]
     kinds: RowVector
 
-    def order(self, scenario: Scenario, row: RowVector) -> IntVector:
+    def order(self, scenario: Scenario, row: RowVector, chosen: float | None = None) -> IntVector:
         """Return the order in which candidates are shown.
 
         Args:
             scenario: the placement.
             row: int32, (n,), the candidates, best first.
+            chosen: a strength in place of the scenario's; None leaves that.
         Returns: int64, (n,), positions; the worthiest first.
         """
-        strength = self.strength.get(scenario, 0.0)
-        if strength <= 0 or not len(row):
+        strength = self.strength.get(scenario, 0.0) if chosen is None else chosen
+        if strength <= 0 or not len(row) or not self.kinds.shape[1]:
             return np.arange(len(row))
         head = row[:HEAD]
         category, section = (earlier_alike(kind[head]) for kind in self.kinds)
@@ -136,14 +137,17 @@ class Spread:
             row: int32, (n,), the candidates, best first.
         Returns: int64, (n,), positions.
         """
-        order = self.diversity.order(query.scenario, row)
-        calibration, history = self.calibration, query.history
-        if calibration.strength <= 0 or query.scenario is not Scenario.HOME or not query.personal:
+        order = self.diversity.order(query.scenario, row, query.arrangement.diversity)
+        calibration, repeat_share, history = self.calibration, query.arrangement.repeat_share, query.history
+        fitted = calibration.strength > 0 and query.scenario is Scenario.HOME
+        if not (fitted or repeat_share is not None) or not query.personal:
             return order
         bought = history.item_row[history.kind == PURCHASE_CODE]
         if not len(bought):
             return order
         novel = ~np.isin(row[order], bought)
+        if repeat_share is not None:
+            return order[replace(calibration, strength=1.0).order(novel, 1.0 - repeat_share, query.count)]
         return order[calibration.order(novel, calibration.share(history, query.as_of), query.count)]
 
     def state(self) -> State:

@@ -6,18 +6,23 @@ The service and `memberwise recommend` both ask here, so that they give the same
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from recommender.arrangement import NO_ARRANGEMENT, Arrangement
 from recommender.bundle import Bundle
 from recommender.context import STAND_INS, standing_for, with_visit
+from recommender.cooling import cooling_mask, default_cool_down
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
 from recommender.ids import IdIndex
 from recommender.masks import build_masks
-from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Query, Scenario
+from recommender.placement import NO_PLACEMENT, NO_STEERING, Placement
+from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Scenario
 from recommender.recent import Recent, read_recent, take_back
 from recommender.request import SlateRequest
+from recommender.retrievers.repeat import RepeatRetriever
+from recommender.steering import StoreShelf, steer
 from recommender.storage.catalog import read_stand_ins
 from recommender.storage.database import Database
 from recommender.storage.events import NO_EVENTS
@@ -60,6 +65,7 @@ class QuerySource:
         self._stores: IdIndex = recommender.stores
         self._channels = {name: code for code, name in enumerate(recommender.channels)}
         self._day_offset = recommender.day_offset_minutes
+        self._repeat = next((part for part in recommender.retrievers if isinstance(part, RepeatRetriever)), None)
         self._subjects = bundle.subjects
         self._histories = bundle.histories
         self._last_sequence = bundle.last_sequence
@@ -88,12 +94,17 @@ class QuerySource:
         history, as_of = past or self._present(state, now)
         context, told = self._context(request, personal, live)
         store_id, flags = self._store(request, state, live)
+        if "unknown_store" not in flags and not all(self._is_store(one, live) for one in request.reachable_store_ids):
+            flags.append("unknown_store")
         flags += self._flags(request, state, history, personal) + told
         channel = self._channels.get(request.channel or "", 0)
         history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
         masks, unknown = build_masks(request, live, store_id, self._online, None if member is None else member.adult)
         if unknown:
             flags.append("stock_unknown")
+        placement = request.placement or live.placement(request.scenario)
+        steered, arrangement, told = self._steer(request, placement, live, store_id)
+        flags += told
         query = Query(
             scenario=request.scenario,
             count=request.count,
@@ -101,10 +112,28 @@ class QuerySource:
             history=history,
             store_row=None if store_id is None else self._stores.row(store_id),
             personal=personal,
-            masks=masks,
+            masks=(*masks, *steered),
             context=context,
+            arrangement=arrangement,
         )
+        query = self._cooled(query, placement, live)
         return query, Who(state.subjects, store_id, tuple(flags))
+
+    def _steer(
+        self, request: SlateRequest, placement: Placement, live: LiveView, store_id: str | None
+    ) -> tuple[tuple[Mask, ...], Arrangement, list[str]]:
+        """Return the masks, the arrangement and the flags of what the scenario's settings and the request ask."""
+        if placement is NO_PLACEMENT and request.steering is NO_STEERING and not (request.shown or request.among):
+            return (), NO_ARRANGEMENT, []
+        return steer(placement, StoreShelf(request, live, store_id, self._online))
+
+    def _cooled(self, query: Query, placement: Placement, live: LiveView) -> Query:
+        """Return a query that keeps back what its customer bought too lately."""
+        cool_down = placement.cool_down or default_cool_down(query.scenario)
+        if self._repeat is None or not cool_down.active:
+            return query
+        mask = cooling_mask(query, cool_down, self._repeat, live.catalog.facts.category)
+        return query if mask is None else replace(query, masks=(*query.masks, mask))
 
     def _read_state(self, subject: str | None, now: datetime) -> SubjectState:
         if subject is None:
@@ -147,8 +176,10 @@ class QuerySource:
             return (None if home in live.closed_stores else home), []
         if request.store_id in live.closed_stores:
             return None, ["store_closed"]
-        known = request.store_id in live.stores or request.store_id in self._stores
-        return request.store_id, [] if known else ["unknown_store"]
+        return request.store_id, [] if self._is_store(request.store_id, live) else ["unknown_store"]
+
+    def _is_store(self, store_id: str, live: LiveView) -> bool:
+        return store_id in live.stores or store_id in self._stores
 
     def _flags(self, request: SlateRequest, state: SubjectState, history: Histories, personal: bool) -> list[str]:
         if request.subject is None:

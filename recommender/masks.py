@@ -46,23 +46,36 @@ def build_masks(
         masks.append(Mask("not_listed", listed))
     if not request.stock:
         return tuple(masks), False
-    stores = [request.store_id] if request.store_id else _reachable(store_id, live, online)
-    stock = _any_stock([store for store in stores if store not in live.closed_stores], live)
+    if request.store_id and not request.reachable_store_ids:
+        stores = [request.store_id]
+    else:
+        stores = reachable_stores(request, store_id, live, online)
+    stock = any_stock(stores, live)
     if stock is not None:
         masks.append(Mask("out_of_stock", stock))
     return tuple(masks), stock is None
 
 
-def _reachable(home: str | None, live: LiveView, online: Set[str]) -> list[str]:
-    """Return the stores a customer can buy from when the request names none: home, same city, online."""
-    own = None if home is None else live.stores.get(home)
-    city = None if own is None else own.city
+def reachable_stores(request: SlateRequest, store_id: str | None, live: LiveView, online: Set[str]) -> list[str]:
+    """Return the stores that a customer can buy from: those that the request names, else those that are near.
+
+    Args:
+        request: with a store and reachable stores, or without.
+        store_id: the store that holds for the request, or the member's home store.
+        live: what is known of stores.
+        online: names of the channels that sell online.
+    """
+    if request.reachable_store_ids:
+        own = [request.store_id] if request.store_id else []
+        return list(dict.fromkeys([*own, *request.reachable_store_ids]))
+    home = None if store_id is None else live.stores.get(store_id)
+    city = None if home is None else home.city
     near = [
         name
         for name, store in sorted(live.stores.items())
-        if name != home and (store.channel in online or (city is not None and store.city == city))
+        if name != store_id and (store.channel in online or (city is not None and store.city == city))
     ]
-    return ([home] if home else []) + near[:REACHABLE_STORES]
+    return ([store_id] if store_id else []) + near[:REACHABLE_STORES]
 
 
 def _all_but(item_ids: Sequence[str], live: LiveView) -> BoolVector:
@@ -72,10 +85,15 @@ def _all_but(item_ids: Sequence[str], live: LiveView) -> BoolVector:
     return allowed
 
 
-def _any_stock(stores: Sequence[str], live: LiveView) -> BoolVector | None:
-    """Return what any of the stores has; None if there is none, or one of which nothing is known."""
+def any_stock(stores: Sequence[str], live: LiveView) -> BoolVector | None:
+    """Return what any of the stores has that are not closed; None if there is none, or one of which nothing is known.
+
+    Raises: StoreBusyError if a store must be read and the database is away.
+    """
     found: BoolVector | None = None
     for store in stores:
+        if store in live.closed_stores:
+            continue
         stock = live.stock(store)
         if stock is None:
             return None

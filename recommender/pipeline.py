@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from recommender.arrangement import put_pins
 from recommender.candidates import Candidates, Pool, Slate, unite
 from recommender.diversity import NO_SPREAD, Spread, falling
 from recommender.errors import BundleError
@@ -25,7 +26,16 @@ from recommender.retrievers import RETRIEVERS
 from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.base import Json, Retriever, State, as_list, as_number, as_table, as_texts
 from recommender.retrievers.popularity import PopularityRetriever
-from recommender.rules import NEVER_BOUGHT, all_masks, both, count_dropped, scenario_mask
+from recommender.rules import (
+    NEVER_BOUGHT,
+    all_masks,
+    beside_pins,
+    both,
+    count_dropped,
+    firm_masks,
+    pins_of,
+    scenario_mask,
+)
 from recommender.stages import NO_STAGES, Stage, Stages
 
 BoolVector = npt.NDArray[np.bool_]
@@ -78,11 +88,14 @@ class Recommender:
         if not queries:
             return []
         subjects = [self._subject(query) for query in queries]
-        found = self._find(queries, subjects, [self._heeded(query.scenario) for query in queries], stages)
-        slates = [self._slate(query, found, i) for i, query in enumerate(queries)]
-        for i, query in enumerate(queries):
+        pins = [pins_of(query, subject) for query, subject in zip(queries, subjects, strict=True)]
+        asked = [beside_pins(query, chosen, len(self.items)) for query, chosen in zip(queries, pins, strict=True)]
+        found = self._find(asked, subjects, [self._heeded(query.scenario) for query in asked], stages)
+        slates = [self._slate(query, found, i) for i, query in enumerate(asked)]
+        for i, query in enumerate(asked):
             if len(slates[i].row) < query.count:
                 slates[i] = self._search_deeper(query, slates[i])
+            slates[i] = put_pins(slates[i], pins[i], queries[i].count)
         stages.end(Stage.RULES)
         return slates
 
@@ -149,6 +162,7 @@ class Recommender:
         if allowed is not None:
             kept = allowed[row]
             row, score, source = row[kept], score[kept], source[kept]
+        score = query.arrangement.boosted(row, score)
         best = np.lexsort((row, -score))
         best = best[self.spread.order(query, row[best])[: query.count]]
         names = tuple(found.pool.retrievers[column] for column in source[best])
@@ -162,6 +176,10 @@ class Recommender:
             again = self._slate(query, self.look_deeper(query), 0)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
+        if len(filler) < missing and any(mask.yields for mask in query.masks):
+            taken = np.concatenate((again.row, filler))
+            last = self._filler(query, firm_masks(query), taken, missing - len(filler))
+            filler = np.concatenate((filler, last))
         if len(filler) == 0:
             return Slate(again.row, again.score, again.source, slate.strategy, slate.dropped)
         floor = again.score.min(initial=1.0)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recommender.arrangement import NO_ARRANGEMENT, Arrangement
 from recommender.history import Histories, stack
 from recommender.interactions import Arranged, Pairs, Weights, arrange, summarize, weigh
 
@@ -70,10 +71,14 @@ NO_CONTEXT = Context.of(())
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """A named condition on items: `allowed` is bool, (n_items,); what it drops is counted under `rule`."""
+    """A named condition on items: `allowed` is bool, (n_items,); what it drops is counted under `rule`.
+
+    yields: it gives way where the slate would be short: what it drops comes after all else.
+    """
 
     rule: str
     allowed: BoolVector
+    yields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class Query:
         personal: False for members who opted out of personalisation: the history is not used.
         masks: conditions on items (sellable, in stock, filters), in the order in which drops are counted.
         context: the items the request is about; only in CONTEXT_SCENARIOS. It is used even if not `personal`.
+        arrangement: how the order is changed by hand.
     """
 
     scenario: Scenario
@@ -99,6 +105,7 @@ class Query:
     personal: bool = True
     masks: tuple[Mask, ...] = ()
     context: Context = NO_CONTEXT
+    arrangement: Arrangement = NO_ARRANGEMENT
     _pairs: dict[Weights, Pairs] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def pairs(self, weights: Weights) -> Pairs:

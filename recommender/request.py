@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 
 from recommender.context import NO_REQUEST_CONTEXT, RequestContext
+from recommender.placement import NO_STEERING, Placement, Steering
 from recommender.query import Scenario
 
 
@@ -18,6 +19,11 @@ class SlateRequest:
     exclude: item ids that must not appear.
     stock: False leaves live stock out, as backtests do.
     context: the item, basket or visit that the request is about.
+    steering: filter, boosts, bury and pins of the request, beside those of its scenario.
+    reachable_store_ids: stores the customer can buy from, in place of those that are near; () = not said.
+    shown: items of earlier pages, which this one leaves out; it has no pins.
+    among: if any, the only items that may be shown.
+    placement: settings in place of those that hold for the scenario.
     """
 
     scenario: Scenario
@@ -28,6 +34,11 @@ class SlateRequest:
     exclude: Sequence[str] = ()
     stock: bool = True
     context: RequestContext = NO_REQUEST_CONTEXT
+    steering: Steering = NO_STEERING
+    reachable_store_ids: Sequence[str] = ()
+    shown: Sequence[str] = ()
+    among: Sequence[str] = ()
+    placement: Placement | None = None
 
 
 _PLAIN = frozenset({"scenario", "count", "subject", "store_id", "channel"})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
+from recommender.arrangement import PINNED
 from recommender.interactions import PURCHASE_CODE
-from recommender.query import Query, Scenario
+from recommender.query import Mask, Query, Scenario
 
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
@@ -58,12 +62,55 @@ def count_dropped(query: Query, row: RowVector) -> dict[str, int]:
 
 def all_masks(query: Query) -> BoolVector | None:
     """Return the items that every mask of the query allows, or None if it has no masks."""
-    if not query.masks:
+    return _allowed_by(query.masks)
+
+
+def firm_masks(query: Query) -> BoolVector | None:
+    """Return the items that every mask allows that does not give way to a short slate, or None if there is none."""
+    return _allowed_by([mask for mask in query.masks if not mask.yields])
+
+
+def _allowed_by(masks: Sequence[Mask]) -> BoolVector | None:
+    if not masks:
         return None
-    allowed = query.masks[0].allowed
-    for mask in query.masks[1:]:
+    allowed = masks[0].allowed
+    for mask in masks[1:]:
         allowed = allowed & mask.allowed
     return allowed
+
+
+def pins_of(query: Query, subject: BoolVector | None) -> tuple[tuple[int, int], ...]:
+    """Return the pins of a query that its rules and its scenario allow, at positions within the slate.
+
+    Args:
+        query: with its masks.
+        subject: what its scenario is about, bool, (n_items,), of the items that the models know; None for all.
+    """
+    if not query.arrangement.pins:
+        return ()
+    allowed = all_masks(query)
+    about = np.ones(0, bool) if subject is None else subject
+    newer = subject is None or query.scenario is not Scenario.BUY_AGAIN
+    return tuple(
+        (position, row)
+        for position, row in query.arrangement.pins
+        if position <= query.count and (allowed is None or allowed[row]) and (about[row] if row < len(about) else newer)
+    )
+
+
+def beside_pins(query: Query, pins: Sequence[tuple[int, int]], n_items: int) -> Query:
+    """Return a query for the places that pins leave, without the pinned rows.
+
+    Args:
+        query: the whole query.
+        pins: (position, row), at most as many as the query asks for.
+        n_items: how many items the models know.
+    """
+    if not pins:
+        return query
+    free = np.ones(max([n_items, *(len(mask.allowed) for mask in query.masks)]), bool)
+    free[[row for _, row in pins]] = False
+    return replace(query, count=query.count - len(pins), masks=(*query.masks, Mask(PINNED, free)))
 
 
 def both(left: BoolVector | None, right: BoolVector | None) -> BoolVector | None:
