@@ -39,6 +39,7 @@ from api.routes.pages import add_pages
 from api.services import Call, Services
 from api.serving import Serving, ServingWatch
 from api.settings import ServiceSettings
+from api.trail import describe_write, note_write
 from recommender.bundle import Bundle
 from recommender.errors import StoreBusyError
 from recommender.exposures import ExposureLog
@@ -113,6 +114,8 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
             values["body"] = read_body(operation.body, _json_bytes(request))
         if call.caller is not None and call.caller.member_id is not None:
             hold_to_member(operation.member, values, call.caller.member_id)
+        call.describe = lambda: describe_write(path, values.get("body"))
+        call.streamed = operation.streamed
         return _response(operation.view(services, call, **values))
 
     return endpoint
@@ -187,6 +190,7 @@ def build_services(settings: ServiceSettings) -> Services:
     """
     threadpool_limits(1)
     database = open_database(settings)
+    database.before_commit = note_write
     hash_key = read_hash_key(settings)
     _check_hash_key(database, hash_key)
     metrics = Metrics()

@@ -38,7 +38,8 @@ class Operation:
     """One method of one path: routing, authorization, reading and the document all follow from it.
 
     `view` is called with the services, the call, and, by name, path parameters, `body` and `query` as read.
-    `scope` None needs no key. `member`: how member tokens are taken, None: not at all.
+    `scope` None needs no key. `member`: how member tokens are taken, None: not at all. `streamed`: its writes are
+    counted in the audit trail, not listed one by one.
     `answers` has the schema of each status that is not a problem (None: plain text).
     """
 
@@ -56,6 +57,7 @@ class Operation:
     query: type[BaseModel] | None = None
     problems: tuple[ProblemKind, ...] = ()
     localized: bool = False
+    streamed: bool = False
 
     @property
     def path_parameters(self) -> list[str]:

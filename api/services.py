@@ -38,9 +38,25 @@ class Services:
     clock: Callable[[], datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a request writes, as the audit trail tells it.
+
+    target: what its path names.  rows: rows in its body.  details: their number by list, and the first ones' ids.
+    """
+
+    target: str
+    rows: int
+    details: str | None
+
+
 @dataclass(slots=True)
 class Call:
-    """One request: its id, time, language and caller, and what its log line will say beside."""
+    """One request: its id, time, language and caller, and what its log line will say beside.
+
+    limit_headers: what is left of the caller's rate.  streamed, audited, describe: for the audit trail: whether its
+    writes are only counted, whether they are noted already, and what they are.
+    """
 
     request_id: str
     now: datetime
@@ -50,3 +66,6 @@ class Call:
     limit_headers: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"
     notes: dict[str, object] = field(default_factory=dict)
+    streamed: bool = False
+    audited: bool = False
+    describe: Callable[[], Written] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.openapi import Operation
-from api.routes import catalog, events, explain, operations, recommendations, reports
+from api.routes import audit, catalog, events, explain, operations, recommendations, reports
 
 OPERATIONS: tuple[Operation, ...] = (
     *recommendations.OPERATIONS,
@@ -11,5 +11,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *catalog.OPERATIONS,
     *reports.OPERATIONS,
+    *audit.OPERATIONS,
     *operations.OPERATIONS,
 )

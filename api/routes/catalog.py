@@ -180,6 +180,7 @@ OPERATIONS = (
         answers={200: UpsertAnswer},
         scope=Scope.CATALOG,
         body=InventoryRequest,
+        streamed=True,
     ),
     Operation(
         id="put_members",

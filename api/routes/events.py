@@ -132,5 +132,6 @@ OPERATIONS = (
         scope=Scope.EVENTS,
         member=MemberAccess.BODY,
         body=EventsRequest,
+        streamed=True,
     ),
 )

@@ -8,8 +8,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from recommender.storage.statements import next_sequence
-from recommender.storage.tables import audit
+from recommender.storage.statements import execute, next_sequence
+from recommender.storage.tables import audit, audit_counts
+from recommender.storage.types import to_micros
+
+_COUNT = """
+INSERT INTO audit_counts (caller, action, hour, calls, rows) VALUES (?, ?, ?, 1, ?)
+ON CONFLICT (caller, action, hour)
+DO UPDATE SET calls = audit_counts.calls + 1, rows = audit_counts.rows + excluded.rows"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +28,17 @@ class AuditEntry:
     action: str
     target: str
     details: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamCount:
+    """Writes of one kind by one caller within one UTC hour: how many calls, and rows in them."""
+
+    caller: str
+    action: str
+    hour: datetime
+    calls: int
+    rows: int
 
 
 def record(
@@ -49,7 +66,37 @@ def record(
     )
 
 
-def read_audit(connection: Connection, limit: int = 1000) -> list[AuditEntry]:
-    """Return the latest entries, newest first."""
+def count(connection: Connection, caller: str, action: str, rows: int, now: datetime) -> None:
+    """Count a write that comes in a stream, inside its transaction: one row per caller, action and hour."""
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    execute(connection, _COUNT, (caller, action, to_micros(hour), rows))
+
+
+def read_audit(
+    connection: Connection,
+    limit: int = 1000,
+    before: int | None = None,
+    caller: str | None = None,
+    action: str | None = None,
+    target: str | None = None,
+) -> list[AuditEntry]:
+    """Return the latest entries, newest first.
+
+    Args:
+        before: only entries with a smaller sequence.
+        caller, action, target: only entries that say so.
+    """
     chosen = sa.select(audit).order_by(audit.c.sequence.desc()).limit(limit)
+    if before is not None:
+        chosen = chosen.where(audit.c.sequence < before)
+    for column, wanted in ((audit.c.caller, caller), (audit.c.action, action), (audit.c.target, target)):
+        if wanted is not None:
+            chosen = chosen.where(column == wanted)
     return [AuditEntry(**row) for row in connection.execute(chosen).mappings()]
+
+
+def read_counts(connection: Connection, since: datetime) -> list[StreamCount]:
+    """Return the counts of streamed writes since an hour, newest first."""
+    chosen = sa.select(audit_counts).where(audit_counts.c.hour >= since)
+    ordered = chosen.order_by(audit_counts.c.hour.desc(), audit_counts.c.caller, audit_counts.c.action)
+    return [StreamCount(**row) for row in connection.execute(ordered).mappings()]

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class Database:
         self._timeout = busy_timeout_seconds
         self._engine = _make_engine(url, busy_timeout_seconds, pool_size)
         self.dialect = self._engine.dialect.name
+        self.before_commit: Callable[[Connection], None] | None = None
+        """Called in every write transaction when its writes are done; the audit trail is written here."""
         options: dict[str, dict[str, Any]] = {
             "read": {"isolation_level": "AUTOCOMMIT"},
             "snapshot": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
@@ -95,6 +97,8 @@ class Database:
             try:
                 with connection.begin(), _watched(connection):
                     yield connection
+                    if self.before_commit is not None:
+                        self.before_commit(connection)
             finally:
                 if durable and self.dialect == "sqlite" and not connection.invalidated:
                     driver(connection).execute("PRAGMA synchronous=NORMAL")
