@@ -15,7 +15,10 @@ from api.services import Call, Services
 from api.serving import Serving
 from recommender.candidates import Slate
 from recommender.catalog import ItemDetails
+from recommender.exploration import draw_exploration
 from recommender.exposures import NARROWED, Exposure
+from recommender.lookup import Who
+from recommender.query import Query
 from recommender.reasons import Reason, explain
 from recommender.request import SlateRequest, is_narrowed
 from recommender.stages import Stage, Stages
@@ -33,7 +36,7 @@ class Described:
     """A slate with what is said about its items, all aligned.
 
     titles: of the items that reasons name, by id.  on_hand: by item, of `store_id`; empty if no stock is
-    known.
+    known.  chances: of each item to stand at its position, where exploration is on; else None.
     """
 
     item_ids: Sequence[str]
@@ -43,6 +46,7 @@ class Described:
     titles: Mapping[str, str]
     store_id: str | None
     on_hand: Mapping[str, float]
+    chances: tuple[float, ...] | None
 
 
 def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
@@ -95,7 +99,7 @@ def _describe(
     stages.end(Stage.LOOKUP)
     with serving.turn:
         stages.end(Stage.WAIT)
-        (slate,) = serving.recommender.recommend([query], stages)
+        slate, chances = _recommend(services, call, serving, query, who, stages)
         reasons = explain(slate, query, serving.recommender)
     item_ids = [live.catalog.item_id(int(row)) for row in slate.row]
     named = [str(reason.evidence["item_id"]) for some in reasons for reason in some if "item_id" in reason.evidence]
@@ -106,7 +110,21 @@ def _describe(
     titles = {found.item_id: title_of(found, call.language) or found.item_id for found in details[len(item_ids) :]}
     shown = details[: len(item_ids)]
     stages.end(Stage.DESCRIBE)
-    return Described(item_ids, slate, shown, reasons, titles, who.store_id, on_hand), list(who.flags)
+    return Described(item_ids, slate, shown, reasons, titles, who.store_id, on_hand, chances), list(who.flags)
+
+
+def _recommend(
+    services: Services, call: Call, serving: Serving, query: Query, who: Who, stages: Stages
+) -> tuple[Slate, tuple[float, ...] | None]:
+    """Make the slate; where exploration is on, also return the chance of each item at its position."""
+    share = serving.live.current(call.now).placement(query.scenario).exploration_share
+    subject = who.subjects[0] if who.subjects and query.personal else None
+    today = call.now.astimezone(services.settings.zone).date()
+    exploration = draw_exploration(share, subject, query.scenario, today)
+    if exploration is None:
+        return serving.recommender.recommend([query], stages)[0], None
+    (longer,) = serving.recommender.recommend([exploration.query(query)], stages)
+    return exploration.apply(longer, query)
 
 
 def _items(described: Described, language: str) -> list[Body]:
@@ -167,6 +185,7 @@ def _exposure(
         score=tuple(slate.score.tolist()),
         source=slate.source,
         reason=tuple(str(reasons[0].code) if reasons else None for reasons in described.reasons),
+        propensity=described.chances,
         flags=(*flags, NARROWED) if is_narrowed(request) else tuple(flags),
     )
 

@@ -16,13 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
-import numpy.typing as npt
 
 from recommender.arrangement import PINNED
 from recommender.candidates import Slate
 from recommender.query import Query
-
-BoolVector = npt.NDArray[np.bool_]
+from recommender.rules import all_masks
 
 SALT = "exploration"
 POOL_FACTOR = 2
@@ -49,23 +47,24 @@ class Exploration:
 
     def query(self, query: Query) -> Query:
         """Return the query whose slate apply() cuts: longer by the rest of the pool."""
-        return replace(query, count=query.count * POOL_FACTOR)
+        pins = tuple(pin for pin in query.arrangement.pins if pin[0] <= query.count)
+        return replace(query, count=query.count * POOL_FACTOR, arrangement=replace(query.arrangement, pins=pins))
 
-    def apply(self, slate: Slate, count: int, kept_back: BoolVector | None = None) -> tuple[Slate, tuple[float, ...]]:
+    def apply(self, slate: Slate, query: Query) -> tuple[Slate, tuple[float, ...]]:
         """Cut a slate to what is shown, shuffled or not.
 
         Args:
-            slate: of query(); its first `count` items are what is shown without exploration.
-            count: items wanted.
-            kept_back: bool, by row: items that are only shown where nothing else is left, which exploration does not
-                bring forward; None for none.
+            slate: of query(); its head is what is shown without exploration.
+            query: as asked. What its masks only let in where nothing else is left is not brought forward.
         Returns: the slate, and the chance of each of its items to stand at its position; scores stay with the items.
         """
-        size = min(count, len(slate.row))
+        size = min(query.count, len(slate.row))
         place = np.arange(len(slate.row))
         free = np.array([source != PINNED for source in slate.source], np.bool_)
-        if kept_back is not None:
-            free &= (place < size) | ~kept_back[slate.row]
+        if any(mask.yields for mask in query.masks):
+            allowed = all_masks(query)
+            assert allowed is not None
+            free &= (place < size) | allowed[slate.row]
         pool, positions = place[free], place[:size][free[:size]]
         order = place[:size].copy()
         chance = np.ones(size)

@@ -41,7 +41,7 @@ class SlateRequest:
     placement: Placement | None = None
 
 
-_PLAIN = frozenset({"scenario", "count", "subject", "store_id", "channel"})
+_PLAIN = frozenset({"scenario", "count", "subject", "store_id", "channel", "placement"})
 
 
 def is_narrowed(request: SlateRequest) -> bool:

@@ -8,10 +8,10 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from recommender.arrangement import PINNED
+from recommender.arrangement import PINNED, Arrangement
 from recommender.candidates import Slate
 from recommender.exploration import Exploration, draw_exploration
-from recommender.query import Query, Scenario
+from recommender.query import Mask, Query, Scenario
 from tests.toy_shop import toy_recommender
 
 DAY = date(2026, 3, 1)
@@ -29,6 +29,10 @@ def ranked(size: int, pinned: tuple[int, ...] = ()) -> Slate:
     )
 
 
+def asked(count: int, *masks: Mask) -> Query:
+    return Query(Scenario.HOME, count, 1000, masks=masks)
+
+
 @pytest.mark.parametrize(
     ("size", "count", "pinned"), [(8, 4, ()), (8, 4, (1,)), (5, 4, (0,)), (4, 4, ()), (3, 4, (2,))]
 )
@@ -38,7 +42,7 @@ def test_recorded_chances_are_the_real_ones(size: int, count: int, pinned: tuple
     for number in range(customers):
         drawn = draw_exploration(share, f"member:{number}", "home", DAY)
         assert drawn is not None
-        shown, chances = drawn.apply(slate, count)
+        shown, chances = drawn.apply(slate, asked(count))
         assert len(set(shown.row.tolist())) == len(shown.row) == min(size, count)
         for position, (row, chance) in enumerate(zip(shown.row.tolist(), chances, strict=True)):
             seen[position, row] += 1
@@ -52,13 +56,19 @@ def test_recorded_chances_are_the_real_ones(size: int, count: int, pinned: tuple
     assert all(told[at, 100 + at] == 1.0 for at in pinned)
 
 
+def test_pins_beyond_the_slate_do_not_hold_items_back() -> None:
+    query = Query(Scenario.HOME, 3, 1000, arrangement=Arrangement(pins=((2, 7), (5, 0))))
+    longer = Exploration(0.2, 0.9, 3).query(query)
+    assert (longer.count, longer.arrangement.pins) == (6, ((2, 7),))
+
+
 def test_a_slate_as_ranked_is_the_head() -> None:
     calm, wild = Exploration(0.1, 0.5, 1), Exploration(0.1, 0.05, 1)
-    shown, chances = calm.apply(ranked(8), 4)
+    shown, chances = calm.apply(ranked(8), asked(4))
     assert shown.row.tolist() == [100, 101, 102, 103]
     assert chances == pytest.approx((0.9 + 0.1 / 8,) * 4)
     assert shown.strategy == "personal"
-    moved, _ = wild.apply(ranked(8), 4)
+    moved, _ = wild.apply(ranked(8), asked(4))
     assert moved.strategy == "personal+explored"
     assert moved.dropped == {"out_of_stock": 2}
     assert [float(score) for score in moved.score] == [float(ranked(8).score[row - 100]) for row in moved.row]
@@ -80,13 +90,14 @@ def test_nobody_and_nothing_are_not_explored() -> None:
 
 
 def test_what_is_kept_back_is_not_brought_forward() -> None:
-    kept_back = np.zeros(108, bool)
-    kept_back[[102, 106, 107]] = True
+    allowed = np.ones(108, bool)
+    allowed[[102, 106, 107]] = False
+    buried = asked(4, Mask("buried", allowed, yields=True))
     found = set()
     for number in range(300):
         drawn = draw_exploration(1.0, f"member:{number}", "home", DAY)
         assert drawn is not None
-        shown, chances = drawn.apply(ranked(8), 4, kept_back)
+        shown, chances = drawn.apply(ranked(8), buried)
         found |= set(shown.row.tolist())
         assert chances == pytest.approx((1 / 6,) * 4)
     assert found == {100, 101, 102, 103, 104, 105}, "102 is in the slate as ranked: nothing else was left"
@@ -99,4 +110,4 @@ def test_the_pool_is_what_the_recommender_ranks() -> None:
     (longer,) = recommender.recommend([drawn.query(query)])
     (plain,) = recommender.recommend([query])
     assert len(longer.row) == 10
-    assert drawn.apply(longer, 5)[0].row.tolist() == plain.row.tolist()
+    assert drawn.apply(longer, query)[0].row.tolist() == plain.row.tolist()
