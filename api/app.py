@@ -33,7 +33,7 @@ from api.problems import (
 )
 from api.proxy import TrustedPrefix, parse_networks
 from api.rate_limits import RateLimits
-from api.reading import read_body, read_path, read_query
+from api.reading import read_body, read_idempotency_key, read_path, read_query
 from api.routes import OPERATIONS
 from api.routes.pages import add_pages
 from api.services import Call, Services
@@ -105,6 +105,8 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
             check_access(caller, operation.scope, operation.member)
         if operation.localized:
             call.language = choose_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
+        if operation.idempotent:
+            call.idempotency_key = read_idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
         values: dict[str, Any] = dict(path)
         if path:
             read_path(path)

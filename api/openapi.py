@@ -19,6 +19,9 @@ from recommender.ids import MAX_ID_BYTES
 
 Json = dict[str, Any]
 JSON_MEDIA_TYPE = "application/json"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+IDEMPOTENCY_PATTERN = r"^[!-~]{1,200}$"
+"""Visible ASCII."""
 _REFERENCE = "#/components/schemas/{model}"
 _PATH_PARAMETER = re.compile(r"\{(\w+)\}")
 
@@ -39,7 +42,8 @@ class Operation:
 
     `view` is called with the services, the call, and, by name, path parameters, `body` and `query` as read.
     `scope` None needs no key. `member`: how member tokens are taken, None: not at all. `streamed`: its writes are
-    counted in the audit trail, not listed one by one.
+    counted in the audit trail, not listed one by one. `idempotent`: the call must carry an Idempotency-Key, which
+    `Call` then holds.
     `answers` has the schema of each status that is not a problem (None: plain text).
     """
 
@@ -58,6 +62,7 @@ class Operation:
     problems: tuple[ProblemKind, ...] = ()
     localized: bool = False
     streamed: bool = False
+    idempotent: bool = False
 
     @property
     def path_parameters(self) -> list[str]:
@@ -227,6 +232,17 @@ def _parameters(operation: Operation, schemas: Json) -> list[Json]:
                 "description": "Language of reasons and titles: `en` (default) or `zh`.",
                 "schema": {"type": "string"},
                 "example": "zh-CN",
+            }
+        )
+    if operation.idempotent:
+        found.append(
+            {
+                "name": IDEMPOTENCY_KEY,
+                "in": "header",
+                "required": True,
+                "description": "A name of your own for this call, such as a UUID; kept for 24 hours.",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": IDEMPOTENCY_PATTERN},
+                "example": "7d1f0a52-till-12-88213",
             }
         )
     return found

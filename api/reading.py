@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from api.openapi import IDEMPOTENCY_KEY, IDEMPOTENCY_PATTERN
 from api.problems import INVALID_JSON, INVALID_REQUEST, FieldError, ProblemError
 from api.strict_json import check_json
 from recommender.errors import InputError
@@ -101,6 +103,15 @@ def read_path(parameters: Mapping[str, str]) -> None:
         except InputError as error:
             found = FieldError(name, error.message, value[:SHOWN_CHARACTERS], error.accepted)
             raise _refusal((found,)) from None
+
+
+def read_idempotency_key(sent: str | None) -> str:
+    """Check the key of a call that is to be done once. Raises: ProblemError, invalid-request."""
+    if sent is None or not re.fullmatch(IDEMPOTENCY_PATTERN, sent):
+        detail = "The header is missing." if sent is None else "The header cannot be a key."
+        shown = None if sent is None else sent[:SHOWN_CHARACTERS].encode("utf-8", "replace").decode()
+        raise _refusal((FieldError(IDEMPOTENCY_KEY, detail, shown, "1 to 200 visible ASCII characters"),))
+    return sent
 
 
 def field_errors(error: ValidationError, schema: type[BaseModel]) -> tuple[FieldError, ...]:

@@ -65,6 +65,7 @@ class Call:
     caller: Caller | None = None
     limit_headers: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"
+    idempotency_key: str | None = None
     notes: dict[str, object] = field(default_factory=dict)
     streamed: bool = False
     audited: bool = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from api.openapi import Operation
-from api.routes import audit, catalog, events, explain, operations, recommendations, reports
+from api.routes import audit, catalog, events, explain, operations, recommendations, reports, stock
 
 OPERATIONS: tuple[Operation, ...] = (
     *recommendations.OPERATIONS,
     *explain.OPERATIONS,
     *events.OPERATIONS,
     *catalog.OPERATIONS,
+    *stock.OPERATIONS,
     *reports.OPERATIONS,
     *audit.OPERATIONS,
     *operations.OPERATIONS,

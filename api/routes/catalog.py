@@ -35,25 +35,26 @@ TAG = "catalog"
 
 def put_items(services: Services, call: Call, body: ItemsRequest) -> Reply:
     """Add or change items."""
-    return _put(services, call, "items", body.items)
+    return put_rows(services, call, "items", body.items)
 
 
 def put_stores(services: Services, call: Call, body: StoresRequest) -> Reply:
     """Add or change stores."""
-    return _put(services, call, "stores", body.stores)
+    return put_rows(services, call, "stores", body.stores)
 
 
 def put_inventory(services: Services, call: Call, body: InventoryRequest) -> Reply:
     """Set stock."""
-    return _put(services, call, "inventory", body.inventory)
+    return put_rows(services, call, "inventory", body.inventory)
 
 
 def put_members(services: Services, call: Call, body: MembersRequest) -> Reply:
     """Add or change members."""
-    return _put(services, call, "members", body.members)
+    return put_rows(services, call, "members", body.members)
 
 
-def _put(services: Services, call: Call, table: str, rows: Sequence[Body]) -> Reply:
+def put_rows(services: Services, call: Call, table: str, rows: Sequence[Body]) -> Reply:
+    """Add or change rows of a canonical table, all or none."""
     values: list[Mapping[str, object]] = [row.model_dump(exclude_unset=True) for row in rows]
     with services.database.write() as connection:
         counts = upsert(connection, table, values, call.now)
@@ -134,7 +135,7 @@ def _unlink(connection: Connection, number: int, row: UnlinkRow, value: str, now
     return True
 
 
-_WHOLE = (
+WHOLE = (
     " All rows of a call are written together or, when one of them is wrong, not at all: the problem's"
     " `errors` then"
     " name every wrong row. Columns that a row leaves out keep their value. The same call may be sent again."
@@ -147,7 +148,7 @@ OPERATIONS = (
         path="/v1/items",
         tag=TAG,
         summary="Add or change items.",
-        description="Prices, titles, seasons, `hidden`: honoured by every answer within a second." + _WHOLE,
+        description="Prices, titles, seasons, `hidden`: honoured by every answer within a second." + WHOLE,
         view=put_items,
         answers={200: UpsertAnswer},
         scope=Scope.CATALOG,
@@ -159,7 +160,7 @@ OPERATIONS = (
         path="/v1/stores",
         tag=TAG,
         summary="Add or change stores.",
-        description="A closed store is recommended from no more." + _WHOLE,
+        description="A closed store is recommended from no more." + WHOLE,
         view=put_stores,
         answers={200: UpsertAnswer},
         scope=Scope.CATALOG,
@@ -174,7 +175,7 @@ OPERATIONS = (
         description=(
             "A store without any row is unknown: its items are shown and flagged. A store with rows lacks"
             " what is"
-            " not listed. A count older than the known one is ignored (`unchanged`)." + _WHOLE
+            " not listed. A count older than the known one is ignored (`unchanged`)." + WHOLE
         ),
         view=put_inventory,
         answers={200: UpsertAnswer},
@@ -188,7 +189,7 @@ OPERATIONS = (
         path="/v1/members",
         tag=TAG,
         summary="Add or change members.",
-        description="A member need not be known here to be recommended to." + _WHOLE,
+        description="A member need not be known here to be recommended to." + WHOLE,
         view=put_members,
         answers={200: UpsertAnswer},
         scope=Scope.CATALOG,
@@ -205,7 +206,7 @@ OPERATIONS = (
             " that leads"
             " to several members is listed under `conflicts` and counts for none of them until one is"
             " unlinked."
-            " Phone numbers and e-mail addresses are hashed at once." + _WHOLE
+            " Phone numbers and e-mail addresses are hashed at once." + WHOLE
         ),
         view=put_identities,
         answers={200: LinksAnswer},
@@ -223,7 +224,7 @@ OPERATIONS = (
             " answer and the"
             " next training. What is not linked is left alone. The rows stand in the body, so that no phone"
             " number"
-            " gets into an address." + _WHOLE
+            " gets into an address." + WHOLE
         ),
         view=delete_identities,
         answers={200: UnlinksAnswer},
