@@ -181,12 +181,15 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """A store: where and what it is, and the first minute at which it is closed for good (NEVER if open)."""
+    """A store: where and what it is, the first minute at which it is closed for good (NEVER if open), and the store
+    that then takes its place.
+    """
 
     city: str | None
     region: str | None
     channel: str | None
     closes_at: int
+    successor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

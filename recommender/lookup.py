@@ -91,7 +91,8 @@ class QuerySource:
         state = self._read_state(request.subject, now)
         member = state.member
         personal = member is None or member.personalised
-        history, as_of = past or self._present(state, now)
+        history, as_of = past or self._present(state, live, now)
+        history = live.standing.as_one(history)
         context, told = self._context(request, personal, live)
         store_id, flags = self._store(request, state, live)
         if "unknown_store" not in flags and not all(self._is_store(one, live) for one in request.reachable_store_ids):
@@ -142,10 +143,10 @@ class QuerySource:
         with self._database.read() as connection:
             return read_subject_state(connection, namespace, value, self._last_sequence, now)
 
-    def _present(self, state: SubjectState, now: datetime) -> tuple[Histories, int]:
+    def _present(self, state: SubjectState, live: LiveView, now: datetime) -> tuple[Histories, int]:
         """Return the customer's history as it is known now, and the minute as of which to answer."""
         parts = [self._histories.of(row) for row in self._subject_rows(state.subjects)]
-        recent = read_recent(state.recent, self._items, self._channels, now)
+        recent = read_recent(state.recent, self._items, self._channels, now, live.standing.aliases)
         minute = int(now.timestamp() // 60)
         if minute > self._trained_minute + STALE_DAYS * MINUTES_PER_DAY:
             minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
@@ -173,9 +174,9 @@ class QuerySource:
         """Return the store that holds for the request, and flags."""
         if request.store_id is None:
             home = None if state.member is None else state.member.home_store_id
-            return (None if home in live.closed_stores else home), []
+            return (None if home is None else live.open_store(home)), []
         if request.store_id in live.closed_stores:
-            return None, ["store_closed"]
+            return live.open_store(request.store_id), ["store_closed"]
         return request.store_id, [] if self._is_store(request.store_id, live) else ["unknown_store"]
 
     def _is_store(self, store_id: str, live: LiveView) -> bool:

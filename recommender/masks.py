@@ -7,7 +7,6 @@ from collections.abc import Sequence, Set
 import numpy as np
 import numpy.typing as npt
 
-from recommender.catalog import RESTRICTED_CODES
 from recommender.query import Mask, Scenario
 from recommender.request import SlateRequest
 from recommender.storage.live import LiveView
@@ -16,8 +15,6 @@ BoolVector = npt.NDArray[np.bool_]
 
 REACHABLE_STORES = 32
 """Most stores looked at when a request names none."""
-DELICATE = [RESTRICTED_CODES[name] for name in ("infant_formula", "medicine", "sensitive")]
-"""Goods that are not shown beside others: a page that likens them to something says more than it should."""
 
 
 def build_masks(
@@ -33,27 +30,33 @@ def build_masks(
         adult: True only for a customer known to be of age.
     Raises: StoreBusyError if a store must be read and the database is away.
     """
-    masks = [Mask("not_sellable", live.sellable(adult))]
+    masks = [Mask("not_sellable", live.sellable(adult)), *_pulled(live)]
     if request.exclude:
         masks.append(Mask("excluded", _all_but(request.exclude, live)))
     shown = [*request.context.item_ids(request.scenario), *request.context.basket_item_ids]
     if shown:
         masks.append(Mask("in_context", _all_but(shown, live)))
-    if request.scenario is Scenario.SIMILAR:
-        masks.append(Mask("delicate", ~np.isin(live.catalog.columns.restricted, DELICATE)))
+    if request.scenario is Scenario.SIMILAR and live.standing.delicate is not None:
+        masks.append(Mask("delicate", ~live.standing.delicate))
     listed = None if store_id is None else live.assortment(store_id)
     if listed is not None:
         masks.append(Mask("not_listed", listed))
     if not request.stock:
         return tuple(masks), False
     if request.store_id and not request.reachable_store_ids:
-        stores = [request.store_id]
+        stores = [store_id or request.store_id]
     else:
         stores = reachable_stores(request, store_id, live, online)
     stock = any_stock(stores, live)
     if stock is not None:
         masks.append(Mask("out_of_stock", stock))
     return tuple(masks), stock is None
+
+
+def _pulled(live: LiveView) -> list[Mask]:
+    """Return the conditions of items that are recalled, or have another code now."""
+    found = (("recalled", live.standing.recalled), ("replaced", live.standing.replaced))
+    return [Mask(rule, ~items) for rule, items in found if items is not None]
 
 
 def reachable_stores(request: SlateRequest, store_id: str | None, live: LiveView, online: Set[str]) -> list[str]:

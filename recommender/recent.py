@@ -19,6 +19,7 @@ RowVector = npt.NDArray[np.int32]
 MinuteVector = npt.NDArray[np.int32]
 
 MICROS_PER_MINUTE = 60_000_000
+NO_ALIASES: Mapping[str, str] = {}
 _KEPT = {str(kind): KIND_CODES[kind] for kind in HISTORY_KINDS}
 
 
@@ -31,7 +32,13 @@ class Recent:
     returned_minute: MinuteVector
 
 
-def read_recent(events: RecentEvents, items: IdIndex, channels: Mapping[str, int], now: datetime) -> Recent:
+def read_recent(
+    events: RecentEvents,
+    items: IdIndex,
+    channels: Mapping[str, int],
+    now: datetime,
+    aliases: Mapping[str, str] = NO_ALIASES,
+) -> Recent:
     """Turn recent events into history entries; items that the bundle does not know are left out.
 
     Of a corrected order line the highest revision counts, cancelled and unpaid lines do not. A line that is
@@ -42,10 +49,11 @@ def read_recent(events: RecentEvents, items: IdIndex, channels: Mapping[str, int
         items: the bundle's items.
         channels: code of each channel; others count as the first.
         now: the present.
+        aliases: for an item's id the one under which the bundle knows it.
     """
     if not len(events):
         return Recent(Histories.empty(1), np.empty(0, np.int32), np.empty(0, np.int32))
-    rows, known = items.rows(list(events.item_id))
+    rows, known = items.rows([aliases.get(item_id, item_id) for item_id in events.item_id])
     valid, cancelled = _judge(events)
     kept = np.flatnonzero(known & valid)
     row = np.zeros(len(events), np.int32)

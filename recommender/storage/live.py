@@ -5,103 +5,49 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
-from recommender.catalog import BoolVector, Catalog, CentsVector, StoreFacts, minute_of
+from recommender.catalog import Catalog, minute_of
 from recommender.errors import StoreBusyError
 from recommender.filters import MaskCache
 from recommender.ids import IdIndex
-from recommender.placement import NO_PLACEMENT, Placement
+from recommender.standing import Standing, StandingRows
+from recommender.storage.availability import Availability, FileStock, SqlStock, Stock
 from recommender.storage.database import Database
 from recommender.storage.live_rows import read_changed_items, read_changes, read_stores
+from recommender.storage.live_view import LiveView
 from recommender.storage.placements import read_placements
-from recommender.storage.price_lists import PriceList, prices_at, read_prices
-from recommender.storage.shelves import Listing, StoreCache, put_stock, read_listing, read_stock
+from recommender.storage.price_lists import PriceList, read_prices
+from recommender.storage.shelves import (
+    MOST_STOCK_CHANGES,
+    Listing,
+    StoreCache,
+    changed_stock,
+    read_listing,
+    read_stock,
+)
+from recommender.storage.standing import STANDING_TABLES, read_standing
 from recommender.storage.statements import fetch
+from recommender.storage.stock_file import Shelf, StockFile
 
 V = TypeVar("V")
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 STORES_KEPT = 64
-MOST_STOCK_CHANGES = 20_000
-"""With more changes than this at once, all stock is read anew when asked for."""
+STALE_FILE_SECONDS = 2.0
+"""A stock file that nobody has kept for so long when it is opened may be of yesterday."""
 
-_WATCHED = ("items", "stores", "inventory", "assortment", "prices", "scenario_versions")
-_STOCK_CHANGES = "SELECT store_id, item_id, on_hand FROM inventory WHERE change_sequence > ? LIMIT ?"
-_LISTING_CHANGES = "SELECT DISTINCT store_id FROM assortment WHERE change_sequence > ?"
+_WATCHED = ("items", "stores", "inventory", "assortment", "prices", "scenario_versions", *STANDING_TABLES)
 _PRICE_CHANGES = "SELECT DISTINCT store_id FROM prices WHERE change_sequence > ?"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveView:
-    """The catalogue, stores and stock as they were at one poll; a request uses one view throughout.
-
-    minute: the present, in minutes since 1970-01-01 UTC.
-    stores: what is known of each store.  closed_stores: those closed for good by now.
-    placements: what marketers set, by scenario.
-    item_masks: of filters that ask for nothing but items; kept as long as the catalogue is.
-    masks: of filters that ask for prices, stock or the time as well.
-    """
-
-    catalog: Catalog
-    minute: int
-    stores: Mapping[str, StoreFacts]
-    closed_stores: frozenset[str]
-    _stock: StoreCache[BoolVector]
-    _listings: StoreCache[Listing]
-    _sellable: dict[bool, BoolVector]
-    _prices: StoreCache[PriceList]
-    placements: Mapping[str, Placement]
-    item_masks: MaskCache
-    masks: MaskCache
-
-    def placement(self, scenario: str) -> Placement:
-        """Return what marketers set of a scenario."""
-        return self.placements.get(scenario, NO_PLACEMENT)
-
-    def prices(self, store_id: str | None) -> tuple[CentsVector, BoolVector]:
-        """Return the price of each item now, in a store if one is named, and whether it is known.
-
-        Returns: int64 cents and bool, (len(catalog),); items without a price of the store keep their own.
-        Raises: StoreBusyError if the store must be read and the database is away.
-        """
-        return prices_at(self.catalog, None if store_id is None else self._prices.get(store_id), self.minute)
-
-    def sellable(self, adult: bool | None) -> BoolVector:
-        """Tell which items may be shown now; as Catalog.sellable, computed once per view."""
-        of_age = adult is True
-        if of_age not in self._sellable:
-            allowed = self.catalog.sellable(self.minute, of_age)
-            allowed.setflags(write=False)
-            self._sellable[of_age] = allowed
-        return self._sellable[of_age]
-
-    def stock(self, store_id: str) -> BoolVector | None:
-        """Tell which items a store has; None if it has no stock rows: nothing is known.
-
-        Returns: bool, (len(catalog),); items without a row count as not in stock.
-        Raises: StoreBusyError if the store must be read and the database is away.
-        """
-        return self._stock.get(store_id)
-
-    def assortment(self, store_id: str) -> BoolVector | None:
-        """Tell which items a store lists now; None if it has no assortment rows: everything may be shown.
-
-        Returns: bool, (len(catalog),).
-        Raises: StoreBusyError if the store must be read and the database is away.
-        """
-        listing = self._listings.get(store_id)
-        if listing is None:
-            return None
-        listed_from, listed_until = listing
-        return (listed_from <= self.minute) & (self.minute < listed_until)
+_LISTING_CHANGES = "SELECT DISTINCT store_id FROM assortment WHERE change_sequence > ?"
+__all__ = ["MOST_STOCK_CHANGES", "LiveState", "LiveView"]
 
 
 class LiveState:
@@ -112,7 +58,8 @@ class LiveState:
         bundle_items: the items of the bundle that is served; they keep their rows.
         zone: the retailer's time zone: seasons and stores end at local midnight.
         poll_seconds: how old a view may get before the counters are read again.
-        stores_kept: stores whose stock and assortment stay in memory.
+        stores_kept: stores whose stock and assortment stay in memory, if they are read from SQL.
+        stock_file: the stock file of this host, used as soon as somebody keeps it.
     """
 
     def __init__(
@@ -122,6 +69,7 @@ class LiveState:
         zone: tzinfo = UTC,
         poll_seconds: float = POLL_SECONDS,
         stores_kept: int = STORES_KEPT,
+        stock_file: Path | None = None,
     ) -> None:
         self._database = database
         self._zone = zone
@@ -129,6 +77,9 @@ class LiveState:
         self._stores_kept = stores_kept
         self._lock = threading.Lock()
         self._seen = dict.fromkeys(_WATCHED, 0)
+        self._stock_path = stock_file
+        self._stock_file: StockFile | None = None
+        self._rows = StandingRows()
         self._catalog = Catalog.of(bundle_items)
         self._view: LiveView | None = None
         self._next_poll = 0.0
@@ -151,7 +102,7 @@ class LiveState:
             if view is None or time.monotonic() >= self._next_poll:
                 view = self._poll(minute)
             if view.minute != minute:
-                view = _at_minute(view, minute)
+                view = view.at(minute)
             self._view = view
             return view
         finally:
@@ -172,72 +123,104 @@ class LiveState:
     def _refresh(self, connection: Connection, minute: int) -> LiveView:
         """Return the view after what changed since the last poll."""
         counters = read_changes(connection)
-        changed = {name for name in _WATCHED if counters.get(name, 0) > self._seen[name]}
-        old, catalog, zone = self._view, self._catalog, self._zone
-        if old is not None and not changed:
+        old, zone, file = self._view, self._zone, self._open_stock_file()
+        if file is not None:  # it may lag behind what SQL says
+            counters["inventory"] = file.sequence
+        changed = {name for name in _WATCHED if counters.get(name, 0) != self._seen[name]}
+        if old is not None and not changed and not _has_other_stock(old, file):
             return old
+        catalog = self._catalog
         if "items" in changed:
             catalog = read_changed_items(connection, catalog, self._seen["items"], zone)
-        stores = read_stores(connection, zone) if old is None or "stores" in changed else old.stores
-        stock: dict[str, BoolVector | None] = {}
-        listings: dict[str, Listing | None] = {}
-        prices: dict[str, PriceList | None] = {}
-        if old is not None and len(catalog) == len(old.catalog):
-            stock, listings = dict(old._stock.known()), dict(old._listings.known())
-            prices = dict(old._prices.known())
-        if "inventory" in changed:
-            stock = _changed_stock(connection, catalog, stock, self._seen["inventory"])
-        if "assortment" in changed:
-            for (store_id,) in fetch(connection, _LISTING_CHANGES, (self._seen["assortment"],)):
-                listings.pop(store_id, None)
-        if "prices" in changed:
-            for (store_id,) in fetch(connection, _PRICE_CHANGES, (self._seen["prices"],)):
-                prices.pop(store_id, None)
-        placements = read_placements(connection) if old is None or "scenario_versions" in changed else old.placements
-        self._catalog = catalog
-        self._seen |= {name: counters[name] for name in changed}
-        kept, load = self._stores_kept, self._load
+        rows = read_standing(connection, self._rows, changed)
+        standing = Standing.of(rows, catalog)
+        if old is not None and rows is self._rows and catalog is old.catalog:
+            standing = old.standing
+        stock = self._stock(connection, catalog, file, "inventory" in changed)
+        availability = Availability(stock, standing)
+        if old is not None:
+            availability = old._availability.followed_by(stock, standing, _same_rows(catalog, old.catalog))
+        placed = "scenario_versions" in changed
         view = LiveView(
             catalog=catalog,
             minute=minute,
-            stores=stores,
+            stores=read_stores(connection, zone) if old is None or "stores" in changed else old.stores,
             closed_stores=frozenset(),
-            _stock=StoreCache(partial(load, read_stock, catalog), kept, stock.items()),
-            _listings=StoreCache(partial(load, read_listing, catalog), kept, listings.items()),
-            _sellable={},
-            _prices=StoreCache(partial(load, read_prices, catalog), kept, prices.items()),
-            placements=placements,
+            standing=standing,
+            placements=read_placements(connection) if old is None or placed else old.placements,
             item_masks=old.item_masks if old is not None and catalog is old.catalog else MaskCache(),
             masks=MaskCache(),
+            _zone=zone,
+            _availability=availability,
+            _listings=self._listings(connection, catalog, "assortment" in changed),
+            _prices=self._prices(connection, catalog, "prices" in changed),
+            _sellable={},
         )
-        return _at_minute(view, minute)
+        self._catalog, self._rows = catalog, rows
+        self._seen |= {name: counters.get(name, 0) for name in changed}
+        return view.at(minute)
+
+    def _open_stock_file(self) -> StockFile | None:
+        """Return the stock file if it is kept; a new one in its place is opened."""
+        path, file = self._stock_path, self._stock_file
+        if path is None:
+            return None
+        try:
+            if file is None or path.stat().st_ino != file.inode:
+                opened = StockFile(path)
+                if file is not None or opened.beat_seconds > time.time() - STALE_FILE_SECONDS:
+                    self._stock_file = opened
+        except (OSError, ValueError):
+            logger.debug("stock_file_not_opened path=%s", path)
+        return self._stock_file
+
+    def _stock(self, connection: Connection, catalog: Catalog, file: StockFile | None, changed: bool) -> Stock:
+        """Return where stock is read from now on."""
+        old = None if self._view is None else self._view._availability.stock
+        if file is not None:
+            return old if isinstance(old, FileStock) and old.is_of(file, catalog) else FileStock(file, catalog)
+        shelves: dict[str, Shelf | None] = {}
+        if self._view is not None and isinstance(old, SqlStock) and _same_rows(catalog, self._view.catalog):
+            if not changed and catalog is self._view.catalog:
+                return old
+            shelves = dict(old.shelves.known())
+        if changed:
+            shelves = changed_stock(connection, catalog, shelves, self._seen["inventory"])
+        return SqlStock(StoreCache(partial(self._load, read_stock, catalog), self._stores_kept, shelves.items()))
+
+    def _listings(self, connection: Connection, catalog: Catalog, changed: bool) -> StoreCache[Listing]:
+        """Return the assortments, those that were read and still hold at once."""
+        known = {} if self._view is None else dict(self._view._listings.known())
+        after = self._seen["assortment"] if changed else None
+        kept = self._still_holding(connection, catalog, known, _LISTING_CHANGES, after)
+        return StoreCache(partial(self._load, read_listing, catalog), self._stores_kept, kept.items())
+
+    def _prices(self, connection: Connection, catalog: Catalog, changed: bool) -> StoreCache[PriceList]:
+        """Return the price lists, those that were read and still hold at once."""
+        known = {} if self._view is None else dict(self._view._prices.known())
+        after = self._seen["prices"] if changed else None
+        kept = self._still_holding(connection, catalog, known, _PRICE_CHANGES, after)
+        return StoreCache(partial(self._load, read_prices, catalog), self._stores_kept, kept.items())
+
+    def _still_holding(
+        self, connection: Connection, catalog: Catalog, known: dict[str, V], statement: str, after: int | None
+    ) -> dict[str, V]:
+        """Leave out the stores that changed after a sequence, all of them if items have other rows now."""
+        if self._view is None or not _same_rows(catalog, self._view.catalog):
+            return {}
+        changed = set() if after is None else {row[0] for row in fetch(connection, statement, (after,))}
+        return {store_id: value for store_id, value in known.items() if store_id not in changed}
 
     def _load(self, read: Callable[[Connection, Catalog, str], V | None], catalog: Catalog, store_id: str) -> V | None:
         with self._database.read() as connection:
             return read(connection, catalog, store_id)
 
 
-def _at_minute(view: LiveView, minute: int) -> LiveView:
-    closed = frozenset(store_id for store_id, store in view.stores.items() if store.closes_at <= minute)
-    return replace(view, minute=minute, closed_stores=closed, _sellable={}, masks=MaskCache())
+def _same_rows(catalog: Catalog, other: Catalog) -> bool:
+    return catalog.items is other.items and catalog.extra_ids is other.extra_ids
 
 
-def _changed_stock(
-    connection: Connection, catalog: Catalog, stock: Mapping[str, BoolVector | None], after: int
-) -> dict[str, BoolVector | None]:
-    """Return loaded stock with what changed after a sequence; a store to be read anew is left out."""
-    rows = fetch(connection, _STOCK_CHANGES, (after, MOST_STOCK_CHANGES + 1)) if stock else []
-    if len(rows) > MOST_STOCK_CHANGES:
-        return {}
-    by_store: dict[str, list[tuple[Any, ...]]] = {}
-    for store_id, item_id, on_hand in rows:
-        by_store.setdefault(store_id, []).append((item_id, on_hand))
-    result = dict(stock)
-    for store_id, changes in by_store.items():
-        old = result.pop(store_id, None)
-        if old is not None:
-            new = old.copy()
-            put_stock(catalog, new, changes)
-            new.setflags(write=False)
-            result[store_id] = new
-    return result
+def _has_other_stock(view: LiveView, file: StockFile | None) -> bool:
+    """Tell whether a view does not read its stock from a file, or from its latest items."""
+    stock = view._availability.stock
+    return file is not None and not (isinstance(stock, FileStock) and stock.is_of(file, view.catalog))

@@ -33,7 +33,7 @@ FROM items WHERE change_sequence >= ? AND (change_sequence, item_id) > (?, ?)
 ORDER BY change_sequence, item_id LIMIT ?"""
 _FACTS = (8, 9, 10, 11)
 """Places of category, brand, season and attributes in a row."""
-_STORES = "SELECT store_id, city, region, channel, status, closed_on FROM stores ORDER BY store_id"
+_STORES = "SELECT store_id, city, region, channel, status, closed_on, successor_store_id FROM stores ORDER BY store_id"
 
 
 def read_changes(connection: Connection) -> dict[str, int]:
@@ -62,9 +62,10 @@ def read_changed_items(connection: Connection, catalog: Catalog, after: int, zon
 def read_stores(connection: Connection, zone: tzinfo) -> dict[str, StoreFacts]:
     """Return what is known of every store. A store with `closed_on` is closed from that local day on."""
     stores: dict[str, StoreFacts] = {}
-    for store_id, city, region, channel, status, closed_on in fetch(connection, _STORES):
+    for store_id, city, region, channel, status, closed_on, successor in fetch(connection, _STORES):
         closes_at = int(NEVER) if closed_on is None else day_end_minute(closed_on - 1, zone)
-        stores[store_id] = StoreFacts(city, region, channel, int(ALWAYS) if status == CLOSED else closes_at)
+        closes_at = int(ALWAYS) if status == CLOSED else closes_at
+        stores[store_id] = StoreFacts(city, region, channel, closes_at, successor)
     return stores
 
 

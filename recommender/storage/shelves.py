@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from recommender.catalog import ALWAYS, NEVER, BoolVector, Catalog, MinuteVector
+from recommender.catalog import ALWAYS, NEVER, Catalog, MinuteVector
 from recommender.storage.statements import fetch
+from recommender.storage.stock_file import Shelf
 
 V = TypeVar("V")
 
 MINUTE_MICROS = 60_000_000
+MOST_STOCK_CHANGES = 20_000
+"""With more changes than this at once, all stock is read anew when asked for."""
 
-_STOCK = "SELECT item_id, on_hand FROM inventory WHERE store_id = ?"
+_STOCK = "SELECT item_id, on_hand, as_of FROM inventory WHERE store_id = ?"
+_STOCK_CHANGES = "SELECT store_id, item_id, on_hand, as_of FROM inventory WHERE change_sequence > ? LIMIT ?"
 _ASSORTMENT = "SELECT item_id, listed_from, listed_until FROM assortment WHERE store_id = ?"
 
 Listing = tuple[MinuteVector, MinuteVector]
@@ -58,25 +62,41 @@ class StoreCache(Generic[V]):
             return list(self._values.items())
 
 
-def read_stock(connection: Connection, catalog: Catalog, store_id: str) -> BoolVector | None:
-    """Tell which items a store has; None if it has no stock rows at all, so that nothing is known.
-
-    Returns: bool, (len(catalog),); False for items without a row.
-    """
+def read_stock(connection: Connection, catalog: Catalog, store_id: str) -> Shelf | None:
+    """Return the stock of a store, None if it has no stock rows at all, so that nothing is known."""
     rows = fetch(connection, _STOCK, (store_id,))
     if not rows:
         return None
-    stock = np.zeros(len(catalog), bool)
-    put_stock(catalog, stock, rows)
-    stock.setflags(write=False)
-    return stock
+    empty = Shelf(np.zeros(len(catalog), np.float32), np.zeros(len(catalog), np.int32))
+    return with_counts(catalog, empty, rows)
 
 
-def put_stock(catalog: Catalog, stock: BoolVector, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Note (item_id, on_hand) rows in a store's stock."""
-    item_ids, on_hand = zip(*rows, strict=True)
+def with_counts(catalog: Catalog, shelf: Shelf, rows: Iterable[tuple[Any, ...]]) -> Shelf:
+    """Return a store's stock with what (item_id, on_hand, as_of) rows say."""
+    item_ids, counted, times = zip(*rows, strict=True)
     places, known = catalog.rows(item_ids)
-    stock[places] = (np.array(on_hand, np.float64) > 0)[known]
+    on_hand, as_of = shelf.on_hand.copy(), shelf.as_of.copy()
+    on_hand[places] = np.array(counted, np.float32)[known]
+    as_of[places] = count_minutes(times)[known]
+    return Shelf(on_hand, as_of)
+
+
+def changed_stock(
+    connection: Connection, catalog: Catalog, stock: Mapping[str, Shelf | None], after: int
+) -> dict[str, Shelf | None]:
+    """Return loaded stock with what changed after a sequence; a store to be read anew is left out."""
+    rows = fetch(connection, _STOCK_CHANGES, (after, MOST_STOCK_CHANGES + 1)) if stock else []
+    if len(rows) > MOST_STOCK_CHANGES:
+        return {}
+    by_store: dict[str, list[tuple[Any, ...]]] = {}
+    for store_id, *count in rows:
+        by_store.setdefault(store_id, []).append(tuple(count))
+    result = dict(stock)
+    for store_id, changes in by_store.items():
+        old = result.pop(store_id, None)
+        if old is not None:
+            result[store_id] = with_counts(catalog, old, changes)
+    return result
 
 
 def read_listing(connection: Connection, catalog: Catalog, store_id: str) -> Listing | None:
@@ -96,3 +116,8 @@ def minutes(micros: Iterable[int | None], missing: np.int32) -> MinuteVector:
     """Return times in microseconds as minutes, `missing` where there is none; int32."""
     values = [missing if value is None else value // MINUTE_MICROS for value in micros]
     return np.clip(np.array(values, np.int64), ALWAYS, NEVER).astype(np.int32)
+
+
+def count_minutes(as_of: Iterable[int | None]) -> MinuteVector:
+    """Return the minutes of counts from microseconds, int32; a count of no known time is of the first minute."""
+    return np.maximum(minutes(as_of, np.int32(1)), np.int32(1))

@@ -30,6 +30,8 @@ LIVE_TABLES = (
     "inventory",
 )
 """Canonical tables whose rows carry `change_sequence`."""
+WATCHED_TABLES = (*LIVE_TABLES, "calendar")
+"""Canonical tables whose last change a counter tells."""
 
 SUBJECT_COLUMNS = ("member_id", "namespace", "identity_value")
 """Columns of the events contract that SQL and the event log replace by `subject`."""

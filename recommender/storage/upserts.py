@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from recommender.columns import TABLES, ColumnKind
 from recommender.errors import InputError
 from recommender.storage.statements import execute_many, fetch, marks, next_sequence, set_counter
-from recommender.storage.tables import CANONICAL, LIVE_TABLES, key_default
+from recommender.storage.tables import CANONICAL, LIVE_TABLES, WATCHED_TABLES, key_default
 from recommender.storage.types import to_day_number, to_micros
 
 Row = dict[str, Any]
@@ -59,7 +59,7 @@ def upsert(
     counts = UpsertCounts()
     for start in range(0, len(prepared), CHUNK_ROWS):
         counts += _upsert_chunk(connection, table_name, prepared[start : start + CHUNK_ROWS], sequence)
-    if table_name in LIVE_TABLES and counts.added + counts.changed:
+    if table_name in WATCHED_TABLES and counts.added + counts.changed:
         set_counter(connection, f"changed:{table_name}", sequence)
     return counts
 
