@@ -52,6 +52,7 @@ from recommender.storage.database import Database, open_database
 from recommender.storage.hashing import HashKey, check_hash_key, read_hash_key
 from recommender.storage.keys import ApiKey, find_key
 from recommender.storage.live import LiveState
+from recommender.storage.stock_keeper import StockKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -196,6 +197,8 @@ def build_services(settings: ServiceSettings) -> Services:
     hash_key = read_hash_key(settings)
     _check_hash_key(database, hash_key)
     metrics = Metrics()
+    stock = StockKeeper(database, settings.stock_file, settings.database)
+    stock.start()
     serving = ServingWatch(Registry(settings.models), lambda bundle: _prepare(bundle, database, settings), metrics)
     serving.start()
     metrics.start()
@@ -209,6 +212,7 @@ def build_services(settings: ServiceSettings) -> Services:
         metrics=metrics,
         channels=frozenset(settings.channel_kinds),
         hash_key=hash_key,
+        stock=stock,
         clock=_now,
     )
 
@@ -216,6 +220,7 @@ def build_services(settings: ServiceSettings) -> Services:
 def close_services(services: Services) -> None:
     """Let go of everything that `build_services` opened."""
     services.serving.stop()
+    services.stock.stop()
     services.metrics.stop()
     services.exposures.close()
     services.database.dispose()
@@ -251,7 +256,7 @@ def _prepare(bundle: Bundle, database: Database, settings: ServiceSettings) -> S
     it.
     """
     recommender = bundle.recommender()
-    live = LiveState(database, recommender.items, settings.zone)
+    live = LiveState(database, recommender.items, settings.zone, stock_file=settings.stock_file)
     source = QuerySource(bundle, database, settings.channel_kinds)
     now = _now()
     for scenario in Scenario:

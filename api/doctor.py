@@ -19,6 +19,7 @@ from recommender.storage.database import HEAD, Database
 from recommender.storage.event_log import open_event_log, registered_files
 from recommender.storage.hashing import check_hash_key, read_hash_key
 from recommender.storage.keys import list_keys
+from recommender.storage.stock_keeper import StockKeeper
 
 LEAST_FREE_BYTES = 1 << 30
 OLD_BUNDLE = timedelta(days=30)
@@ -67,7 +68,8 @@ def examine(settings: ServiceSettings, environ: Mapping[str, str], now: datetime
         settings: as read.
         environ: the environment they were read from.
         now: the present.
-        repair: also bring the schema up to date and remove orphaned files of the event log.
+        repair: also bring the schema up to date and remove orphaned files of the event log, and make the stock
+            file anew if no service keeps it.
     """
     findings: list[Finding] = []
     database = _open(settings, findings)
@@ -75,7 +77,7 @@ def examine(settings: ServiceSettings, environ: Mapping[str, str], now: datetime
     checks: list[Check] = [("settings", _settings)]
     if database is not None:
         checks.append(("database", _database))
-    checks += [("keys", _keys), ("event log", _event_log)] if _is_current(patient) else []
+    checks += [("keys", _keys), ("event log", _event_log), ("stock", _stock)] if _is_current(patient) else []
     checks += [("bundle", _bundle), ("spool", _spool), ("disk", _disk), ("clock", _clock)]
     for subject, check in checks:
         try:
@@ -203,6 +205,20 @@ def _spool(patient: Patient) -> Iterator[Finding]:
         yield Finding(State.WARN, "spool", detail, "Is `memberwise worker` running? It empties the spool.")
     else:
         yield Finding(State.OK, "spool", detail)
+
+
+def _stock(patient: Patient) -> Iterator[Finding]:
+    assert patient.database is not None
+    keeper = StockKeeper(patient.database, patient.settings.stock_file, patient.settings.database)
+    try:
+        if patient.repair and keeper.rebuild():
+            yield Finding(State.OK, "stock", "the stock file is made anew")
+        elif keeper.keep():
+            yield Finding(State.OK, "stock", "the stock file follows the database")
+        else:
+            yield Finding(State.OK, "stock", "the running service keeps the stock file")
+    finally:
+        keeper.stop()
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:

@@ -16,14 +16,15 @@ from api.settings import ServiceSettings
 from recommender.exposures import ExposureLog
 from recommender.storage.database import Database
 from recommender.storage.hashing import HashKey
+from recommender.storage.stock_keeper import StockKeeper
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What views may use; nothing in it belongs to one request.
 
-    channels: known channels.  hash_key: keys the hashes of phone numbers and e-mail addresses.  clock: the
-    present, aware, in UTC.
+    channels: known channels.  hash_key: keys the hashes of phone numbers and e-mail addresses.  stock: keeps the
+    stock file, if no other process of the host does.  clock: the present, aware, in UTC.
     """
 
     settings: ServiceSettings
@@ -35,6 +36,7 @@ class Services:
     metrics: Metrics
     channels: frozenset[str]
     hash_key: HashKey
+    stock: StockKeeper
     clock: Callable[[], datetime]
 
 

@@ -188,6 +188,11 @@ class ServiceSettings(CoreSettings):
         return Path(self.jwt_keys).expanduser() if self.jwt_keys else self.home / "jwt_keys.json"
 
     @property
+    def stock_file(self) -> Path:
+        """The file in which the web workers of this host share the stock of all stores."""
+        return self.home / "stock" / "stock.bin"
+
+    @property
     def metrics_folder(self) -> Path:
         """The folder in which the figures of the web workers on one port meet."""
         return self.home / "metrics" / str(self.port)

@@ -23,7 +23,6 @@ from recommender.reasons import Reason, explain
 from recommender.request import SlateRequest, is_narrowed
 from recommender.stages import Stage, Stages
 from recommender.storage.catalog import read_items
-from recommender.storage.on_hand import read_on_hand
 
 Body = dict[str, object]
 
@@ -103,10 +102,10 @@ def _describe(
         reasons = explain(slate, query, serving.recommender)
     item_ids = [live.catalog.item_id(int(row)) for row in slate.row]
     named = [str(reason.evidence["item_id"]) for some in reasons for reason in some if "item_id" in reason.evidence]
-    known = who.store_id is not None and live.stock(who.store_id) is not None
+    counts = [] if who.store_id is None else live.on_hand(who.store_id, slate.row)
+    on_hand = {name: count for name, count in zip(item_ids, counts, strict=False) if count is not None}
     with services.database.read() as connection:
         details = read_items(connection, item_ids + named, who.store_id, call.now)
-        on_hand = read_on_hand(connection, who.store_id, item_ids) if known and who.store_id is not None else {}
     titles = {found.item_id: title_of(found, call.language) or found.item_id for found in details[len(item_ids) :]}
     shown = details[: len(item_ids)]
     stages.end(Stage.DESCRIBE)

@@ -23,7 +23,8 @@ from recommender.storage.stock_file import Room, StockFile
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
-MOST_CHANGES = 500_000
+WAIT_SECONDS = 2.0
+MOST_CHANGES = 100_000
 """With more changes than this at once the file is made anew."""
 SLACK = 1.25
 """Room of a new file beside what it must hold."""
@@ -58,12 +59,18 @@ class StockKeeper:
         self._file: StockFile | None = None
         self._items: dict[str, int] = {}
         self._stores: dict[str, int] = {}
+        self._kept = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stock-keeper", daemon=True)
 
     def start(self) -> None:
-        """Keep the file in the background, as soon as no other process does."""
+        """Keep the file in the background, as soon as no other process does; one that exists is current at return.
+
+        If that takes longer than WAIT_SECONDS, stock is read from SQL meanwhile.
+        """
         self._thread.start()
+        if self._path.exists():
+            self._kept.wait(WAIT_SECONDS)
 
     def stop(self) -> None:
         """End keeping; another process may go on."""
@@ -103,6 +110,7 @@ class StockKeeper:
         while True:
             try:
                 self.keep()
+                self._kept.set()
                 failing = False
             except (StoreBusyError, OSError) as error:
                 if not failing:

@@ -11,7 +11,6 @@ import pytest
 
 from api.services import Services
 from recommender.storage.audit import read_audit
-from recommender.storage.on_hand import read_on_hand
 from recommender.storage.statements import fetch
 from recommender.storage.stock_policies import StockPolicy, Trust, read_policies
 from recommender.storage.types import to_micros
@@ -32,8 +31,9 @@ def adjust(client: CheckedClient, body: object, key: str = "k1") -> tuple[int, d
 
 
 def stock_of(services: Services, item_id: str = "i03") -> float:
+    chosen = "SELECT on_hand FROM inventory WHERE store_id = 's1' AND item_id = ?"
     with services.database.read() as connection:
-        return read_on_hand(connection, "s1", [item_id])[item_id]
+        return float(fetch(connection, chosen, (item_id,))[0][0])
 
 
 def test_stock_is_adjusted_once_per_key(services: Services, client: CheckedClient) -> None:
