@@ -59,6 +59,7 @@ class StockKeeper:
         self._file: StockFile | None = None
         self._items: dict[str, int] = {}
         self._stores: dict[str, int] = {}
+        self._turn = threading.Lock()
         self._kept = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stock-keeper", daemon=True)
@@ -84,11 +85,13 @@ class StockKeeper:
 
         Raises: StoreBusyError if the database is away; OSError if the file cannot be written.
         """
-        if not self._hold():
-            return False
+        with self._turn:
+            return self._hold() and self._keep()
+
+    def _keep(self, anew: bool = False) -> bool:
         with self._database.read(snapshot=True) as connection:
             sequence = read_counter(connection, _CHANGED)
-            if self._file is None:
+            if self._file is None and not anew:
                 self._file = self._open()
             if self._file is None or not self._follow(connection, self._file, sequence):
                 self._file = self._make(connection, sequence)
@@ -97,13 +100,11 @@ class StockKeeper:
 
     def rebuild(self) -> bool:
         """Make the file anew; False if another process keeps it: that one would not notice."""
-        if not self._hold():
-            return False
-        with self._database.read(snapshot=True) as connection:
-            sequence = read_counter(connection, _CHANGED)
-            self._file = self._make(connection, sequence)
-        self._file.follow(sequence, self._clock())
-        return True
+        with self._turn:
+            if not self._hold():
+                return False
+            self._file = None
+            return self._keep(anew=True)
 
     def _run(self) -> None:
         failing = False

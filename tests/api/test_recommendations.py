@@ -12,6 +12,7 @@ from recommender.context import CONTEXT_FIELDS
 from recommender.exposures import ExposureLog, read_spool, spool_files
 from recommender.query import Scenario
 from tests.api.checked import CheckedClient
+from tests.api.freshness import look_again
 from tests.shop import ITEMS, NOW, SOLD_OUT, make_key
 
 OWN = [ITEMS[(1 + place) % 29] for place in range(8)]
@@ -199,7 +200,7 @@ def test_stock_hiding_and_prices_act_at_once(services: Services, client: Checked
     assert client.put("/v1/inventory", {"inventory": [row]}).status_code == 200
     rows = [{"item_id": hidden, "hidden": True}, {"item_id": repriced, "price_cents": 77}]
     assert client.put("/v1/items", {"items": rows}).status_code == 200
-    services.serving.current().live._next_poll = 0.0  # not to wait 200 ms for the next look
+    look_again(services)
     answer = ask(client, member_id="m01", store_id="s1", count=8)
     assert len(items(answer)) == 8
     assert not {sold_out, hidden} & set(items(answer))
@@ -210,7 +211,7 @@ def test_stock_hiding_and_prices_act_at_once(services: Services, client: Checked
 def test_an_item_that_came_after_training_can_be_shown(services: Services, client: CheckedClient) -> None:
     client.put("/v1/items", {"items": [{"item_id": "brand-new", "title": "Brand new"}]})
     client.put("/v1/inventory", {"inventory": [{"store_id": "s1", "item_id": "brand-new", "on_hand": 3}]})
-    services.serving.current().live._next_poll = 0.0
+    look_again(services)
     assert "brand-new" in items(ask(client, member_id="m01", store_id="s1", count=30))
 
 

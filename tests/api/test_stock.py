@@ -148,7 +148,7 @@ def test_a_recall_pulls_an_item_at_once_and_is_audited(services: Services, clien
     client.put("/v1/items", {"items": [{"item_id": ITEMS[1], "hidden": False}]})
     assert not within_a_second(lambda: ITEMS[1] in shown(client))
     with services.database.read() as connection:
-        entry = read_audit(connection)[0]
+        entry = read_audit(connection)[1]
     assert (entry.action, entry.target, entry.details) == ("items.recall", ITEMS[1], '{"reason":"Glass."}')
     assert client.post(f"/v1/items/{ITEMS[1]}:lift-recall", {}).json["recalled"] is False
     assert within_a_second(lambda: ITEMS[1] in shown(client))
