@@ -41,27 +41,53 @@ def member_ids(count: int) -> list[str]:
     return [f"M{row:08d}" for row in range(count)]
 
 
-def write_exports(folder: Path, shape: Shape, seed: int, events_only: bool = False) -> None:
-    """Write events.csv, and unless told otherwise members, identities, items, stores and inventory."""
+def item_ids(count: int) -> list[str]:
+    """Return the ids of the items."""
+    return [f"69{row:010d}" for row in range(count)]
+
+
+def store_ids(count: int) -> list[str]:
+    """Return the ids of the stores."""
+    return [f"S{row:04d}" for row in range(count)]
+
+
+def write_exports(
+    folder: Path,
+    shape: Shape,
+    seed: int,
+    events_only: bool = False,
+    start: datetime = START,
+    every_pair: bool = False,
+) -> None:
+    """Write events.csv, and unless told otherwise members, identities, items, stores and inventory.
+
+    Args:
+        folder: where to.
+        shape: how large the retailer is.
+        seed: everything else follows from it.
+        events_only: leave out the other tables.
+        start: when the first day begins.
+        every_pair: a row of stock for every store and item, not for what a store keeps only.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     retailer = Retailer(shape, seed)
     if not events_only:
         _write_members(folder, retailer)
-        _write_items(folder, retailer)
+        _write_items(folder, retailer, start)
         _write_stores(folder, retailer)
-        _write_inventory(folder, shape, np.random.default_rng(seed + 1))
-    _write_events(folder / "events.csv", retailer)
+        _write_inventory(folder, shape, np.random.default_rng(seed + 1), every_pair)
+    _write_events(folder / "events.csv", retailer, start)
 
 
-def _write_events(path: Path, retailer: Retailer) -> None:
+def _write_events(path: Path, retailer: Retailer, start: datetime) -> None:
     shape = retailer.shape
     names = {
         "kind": pa.array(KINDS),
         "channel": pa.array(CHANNELS),
         "member_id": pa.array(member_ids(shape.members)),
         "identity_value": pa.array(_openids(shape.members)),
-        "item_id": pa.array(_item_ids(shape.items)),
-        "store_id": pa.array(_store_ids(shape.stores)),
+        "item_id": pa.array(item_ids(shape.items)),
+        "store_id": pa.array(store_ids(shape.stores)),
     }
     schema = pa.schema([(column, pa.string()) for column in COLUMNS])
     written = 0
@@ -70,12 +96,13 @@ def _write_events(path: Path, retailer: Retailer) -> None:
         options = WriteOptions(include_header=False, quoting_style="none")
         with CSVWriter(file, schema, write_options=options) as writer:
             for day, lines in retailer.days():
-                writer.write_table(_table(day, lines, written, names, retailer.price_cents, schema))
+                day_start = start + timedelta(days=day)
+                writer.write_table(_table(day_start, lines, written, names, retailer.price_cents, schema))
                 written += len(lines)
 
 
 def _table(
-    day: int,
+    day_start: datetime,
     lines: Lines,
     first: int,
     names: dict[str, pa.Array],
@@ -83,8 +110,7 @@ def _table(
     schema: pa.Schema,
 ) -> pa.Table:
     known, by_identity = lines.member >= 0, lines.by_identity
-    start = int((START + timedelta(days=day)).timestamp())
-    moments = pa.array(start + lines.second, pa.int64()).cast(pa.timestamp("s"))
+    moments = pa.array(int(day_start.timestamp()) + lines.second, pa.int64()).cast(pa.timestamp("s"))
     ordered, bought = lines.order >= 0, lines.kind == PURCHASE
     status = np.where(lines.cancelled, 1, np.where(bought & (lines.channel > 0), 0, -1))
     columns = {
@@ -121,14 +147,6 @@ def _openids(count: int) -> list[str]:
     return [f"o{row * 2654435761 % 2**32:010d}{row:08d}" for row in range(count)]
 
 
-def _item_ids(count: int) -> list[str]:
-    return [f"69{row:010d}" for row in range(count)]
-
-
-def _store_ids(count: int) -> list[str]:
-    return [f"S{row:04d}" for row in range(count)]
-
-
 def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -137,16 +155,16 @@ def _write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def _write_members(folder: Path, retailer: Retailer) -> None:
-    members, stores = member_ids(retailer.shape.members), _store_ids(retailer.shape.stores)
+    members, stores = member_ids(retailer.shape.members), store_ids(retailer.shape.stores)
     rows = ((member, stores[home]) for member, home in zip(members, retailer.home_store, strict=True))
     _write_rows(folder / "members.csv", ("member_id", "home_store_id"), rows)
     links = ((NAMESPACE, openid, member) for openid, member in zip(_openids(len(members)), members, strict=True))
     _write_rows(folder / "identities.csv", ("namespace", "value", "member_id"), links)
 
 
-def _write_items(folder: Path, retailer: Retailer) -> None:
+def _write_items(folder: Path, retailer: Retailer, start: datetime) -> None:
     shape = retailer.shape
-    facts = zip(_item_ids(shape.items), retailer.category, retailer.price_cents, retailer.first_day, strict=True)
+    facts = zip(item_ids(shape.items), retailer.category, retailer.price_cents, retailer.first_day, strict=True)
     rows = (
         (
             item_id,
@@ -154,7 +172,7 @@ def _write_items(folder: Path, retailer: Retailer) -> None:
             f"department {category % 12} > category {category}",
             f"brand {number * 7919 % max(shape.items // 20, 1)}",
             price,
-            (START + timedelta(days=int(day))).isoformat() if day else "",
+            (start + timedelta(days=int(day))).isoformat() if day else "",
         )
         for number, (item_id, category, price, day) in enumerate(facts)
     )
@@ -163,25 +181,37 @@ def _write_items(folder: Path, retailer: Retailer) -> None:
 
 
 def _write_stores(folder: Path, retailer: Retailer) -> None:
+    cities = max(retailer.shape.stores // 10, 5)
     rows = (
-        (store_id, f"Store {row}", f"city {row % 5}", "app" if row == ONLINE_STORE else "pos")
-        for row, store_id in enumerate(_store_ids(retailer.shape.stores))
+        (store_id, f"Store {row}", f"city {row % cities}", "app" if row == ONLINE_STORE else "pos")
+        for row, store_id in enumerate(store_ids(retailer.shape.stores))
     )
     _write_rows(folder / "stores.csv", ("store_id", "name", "city", "channel"), rows)
 
 
-def _write_inventory(folder: Path, shape: Shape, rng: np.random.Generator) -> None:
-    """Write stock: every store keeps four items in five, and one in ten of them is sold out."""
-    items = _item_ids(shape.items)
-
-    def rows() -> Iterable[Sequence[object]]:
-        for store_id in _store_ids(shape.stores):
-            listed = np.flatnonzero(rng.random(shape.items) < 0.8)
+def _write_inventory(folder: Path, shape: Shape, rng: np.random.Generator, every_pair: bool) -> None:
+    """Write stock: every store keeps four items in five, or all of them; one in ten is sold out."""
+    items = pa.array(item_ids(shape.items))
+    schema = pa.schema([("store_id", pa.string()), ("item_id", pa.string()), ("on_hand", pa.int64())])
+    options = WriteOptions(quoting_style="none")
+    with CSVWriter(folder / "inventory.csv", schema, write_options=options) as writer:
+        for store_id in store_ids(shape.stores):
+            kept = np.ones(shape.items, bool) if every_pair else rng.random(shape.items) < 0.8
+            listed = np.flatnonzero(kept)
             stock = rng.integers(1, 200, len(listed)) * (rng.random(len(listed)) < 0.9)
-            yield from ((store_id, items[row], on_hand) for row, on_hand in zip(listed, stock, strict=True))
+            columns = [pa.repeat(store_id, len(listed)), items.take(pa.array(listed)), pa.array(stock)]
+            writer.write_table(pa.table(columns, schema=schema))
 
-    _write_rows(folder / "inventory.csv", ("store_id", "item_id", "on_hand"), rows())
+
+def main(folder: str, events: str, seed: str, *sizes: str) -> None:
+    """Write a shop of so many events; or one of given numbers of members, items and stores that ends yesterday."""
+    if not sizes:
+        write_exports(Path(folder), Shape.of(int(events)), int(seed))
+        return
+    shape = Shape.retail(*map(int, sizes), events=int(events))
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    write_exports(Path(folder), shape, int(seed), start=today - timedelta(days=shape.days), every_pair=True)
 
 
 if __name__ == "__main__":
-    write_exports(Path(sys.argv[1]), Shape.of(int(sys.argv[2])), int(sys.argv[3]))
+    main(*sys.argv[1:])

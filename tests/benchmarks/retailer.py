@@ -62,6 +62,11 @@ class Shape:
             days=180,
         )
 
+    @classmethod
+    def retail(cls, members: int, items: int, stores: int, events: int) -> Shape:
+        """Choose all sizes; categories of about eighty items, as `of` has them."""
+        return cls(events, members, items, stores, categories=max(items // 80, 5), days=180)
+
 
 @dataclass(frozen=True, slots=True)
 class Lines:

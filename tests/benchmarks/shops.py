@@ -8,21 +8,31 @@ from functools import cached_property
 from pathlib import Path
 
 from tests.benchmarks.measure import memberwise, module, run_measured
+from tests.benchmarks.retailer import Shape
 
 SEED = 7
 
 
 @dataclass(frozen=True)
 class Shop:
-    """One size: `events` rows in events.csv, the other tables beside it, and a home for Memberwise."""
+    """One size: `events` rows in events.csv, the other tables beside it, and a home for Memberwise.
+
+    sizes: members, items and stores; None lets them follow from the events.
+    """
 
     folder: Path
     events: int
+    sizes: tuple[int, int, int] | None = None
 
     @property
     def exports(self) -> Path:
         """The folder of canonical tables."""
         return self.folder / "exports"
+
+    @property
+    def shape(self) -> Shape:
+        """How large the retailer is."""
+        return Shape.of(self.events) if self.sizes is None else Shape.retail(*self.sizes, events=self.events)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -34,7 +44,8 @@ class Shop:
         if not (self.exports / "events.csv").exists():
             say(f"writing {self.events:,} events")
             self.folder.mkdir(parents=True, exist_ok=True)
-            run_measured(module("exports", str(self.exports), str(self.events), str(SEED)), {}, self.folder)
+            sizes = map(str, self.sizes or ())
+            run_measured(module("exports", str(self.exports), str(self.events), str(SEED), *sizes), {}, self.folder)
 
     @cached_property
     def loaded(self) -> bool:

@@ -62,3 +62,15 @@ def test_other_answers_are_failures(port: int) -> None:
 def test_closed_connections_are_opened_again(port: int) -> None:
     load = drive(port, [request("/last"), request("/good")], connections=1, seconds=0.1)
     assert load.reconnected > 0
+
+
+def test_requests_come_at_a_rate(port: int) -> None:
+    load = drive(port, [request("/good")], connections=2, seconds=0.5, rate=40)
+    assert 15 <= len(load.nanoseconds) <= 24
+    assert load.failed == 0
+
+
+def test_each_request_is_sent_once(port: int) -> None:
+    load = drive(port, [request("/good")] * 7, connections=3, seconds=10, once=True)
+    assert len(load.nanoseconds) == 7
+    assert load.seconds < 5
