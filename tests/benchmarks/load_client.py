@@ -30,7 +30,8 @@ _LENGTH = b"content-length:"
 class Load:
     """What came of it: nanoseconds of each answer, and how many were not 200 or came on a closed connection.
 
-    seconds, cpu_seconds: how long it was measured, and what that took of a processor here.
+    seconds, cpu_seconds: how long it was measured, and what that took of a processor here.  sent: all requests that
+    were sent, also to warm up.
     """
 
     nanoseconds: array.array[int] = field(default_factory=lambda: array.array("q"))
@@ -38,6 +39,7 @@ class Load:
     reconnected: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    sent: int = 0
 
 
 class Connection:
@@ -120,6 +122,11 @@ class Driver:
                 left = min(left, self._send_due())
             for handle, _ in self._poller.poll(left):
                 self._take(self._busy[handle], load)
+
+    @property
+    def sent(self) -> int:
+        """How many requests were sent."""
+        return self._number
 
     def _is_done(self) -> bool:
         return self._once and self._number >= len(self._requests) and len(self._idle) == len(self._busy)
@@ -206,6 +213,7 @@ def drive(
             driver.open(connections, 0.0)
         driver.run(seconds, load)
         load.seconds, load.cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+        load.sent = driver.sent
     finally:
         driver.close()
     return load
@@ -219,6 +227,7 @@ def figures(load: Load) -> dict[str, float]:
         "per_second": len(ordered) / load.seconds,
         "p50_ms": ordered[len(ordered) // 2] / 1e6,
         "p99_ms": ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)] / 1e6,
+        "all_requests": load.sent,
         "failed": load.failed,
         "reconnected": load.reconnected,
         "client_cpu_share": load.cpu_seconds / load.seconds,

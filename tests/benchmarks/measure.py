@@ -95,9 +95,23 @@ def _tree_bytes(pid: int) -> int:
 
 def private_bytes(pid: int) -> int:
     """Return the memory that belongs to one process alone, in bytes."""
-    wanted = ("Private_Clean:", "Private_Dirty:", "Private_Hugetlb:")
+    return _rollup_bytes(pid, ("Private_Clean:", "Private_Dirty:", "Private_Hugetlb:"))
+
+
+def proportional_bytes(pid: int) -> int:
+    """Return the memory of one process, in bytes, what it shares divided among those that share it."""
+    return _rollup_bytes(pid, ("Pss:",))
+
+
+def _rollup_bytes(pid: int, wanted: tuple[str, ...]) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(wanted))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken so far, in user and system mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid: int) -> list[int]:

@@ -1,117 +1,213 @@
-"""Serve: answers per second for single members beside an empty Flask route, latencies, and memory of each worker."""
+"""Serve: a retailer's answers beside an empty Flask route, its writes, its memory, and how all that grows."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-import orjson
-
-from tests.benchmarks.empty_route import PATH
-from tests.benchmarks.exports import member_ids
-from tests.benchmarks.measure import MIB, memberwise, module, run_measured
-from tests.benchmarks.results import Result, Row, at_least, at_most
-from tests.benchmarks.retailer import Shape
-from tests.benchmarks.servers import Server, run_server
-from tests.benchmarks.shops import SEED, Shop, say
+from tests.benchmarks.measure import MIB, memberwise
+from tests.benchmarks.questions import COUNT, EVENTS_EACH, EXCLUDED
+from tests.benchmarks.results import Bar, Figure, Result, Row, at_least, at_most, growth
+from tests.benchmarks.servers import run_server
+from tests.benchmarks.shops import Shop, say
+from tests.benchmarks.site import SECONDS, WORKERS, Figures, Site, describe_machine, open_site
+from tests.benchmarks.writes import measure_writes
 
 CONNECTIONS = (1, 8, 32)
-WORKERS = 2
-SECONDS = 4.0
-"""How long one load lasts."""
-ASKED = 5_000
-"""Members asked about, drawn at random."""
-COUNT = 10
-LEAST_RATIO = 0.15
+BUSY = 8
+"""Connections that keep the service busy."""
+PACE = 0.5
+"""The share of the service's most answers per second at which times are compared with those of the empty route."""
+LEAST_QUIET, LEAST_FRESH = 0.35, 0.15
+MOST_TIMES_P99 = 3.0
+MOST_FRESH_P99_MS = 25.0
+MOST_TIMES_FILTERED = 1.5
 MOST_PRIVATE_MIB = 80.0
+MOST_GIB_PER_MILLION = 0.8
+FEWEST_MEMBERS = 500_000
+"""Below so many members, what a process needs in any case decides the memory, not the members."""
+MOST_START_SECONDS = 5.0
+MOST_SPREAD = 1.2
 
 
-def measure_serve(shops: Sequence[Shop], rounds: int) -> Result:
-    """Load the service of each shop, in turn with the empty route."""
+def measure_serve(shop: Shop, growing: Mapping[str, Sequence[Shop]], rounds: int) -> list[Result]:
+    """Measure one retailer in every way, and others of growing sizes by the time of one answer.
+
+    Args:
+        shop: the retailer.
+        growing: others by what grows, "members" or "items"; the retailer itself may be among them.
+        rounds: repetitions of each load.
+    """
+    assert shop.trained
+    say(f"serve {describe(shop)}, {rounds} rounds")
+    with open_site(shop) as site:
+        results = [_measure_answers(site, rounds), measure_writes(site, rounds)]
+        results.append(_measure_memory(site))
+    return results + [_measure_growth(what, shops, rounds) for what, shops in growing.items()]
+
+
+def describe(shop: Shop) -> str:
+    """Say how large a shop is."""
+    shape = shop.shape
+    return f"{shape.members:,} members, {shape.items:,} items, {shape.stores:,} stores, {shape.events:,} events"
+
+
+def _measure_answers(site: Site, rounds: int) -> Result:
+    quiet = site.write("quiet", site.questions.home(site.questions.quiet))
+    filtered = site.write("filtered", site.questions.filtered(site.questions.quiet))
+    rows = [_in_turn(site, "quiet", quiet, connections, rounds) for connections in CONNECTIONS]
+    rows.append(_in_turn(site, "filtered", filtered, 1, rounds))
+    rows.append(_in_turn(site, "filtered", filtered, BUSY, rounds))
+    paced = _at_one_pace(site, quiet, PACE * _find(rows, "quiet", BUSY, "answers/s"), rounds)
+    visits = site.send_once(site.questions.posts(site.questions.visits(f"visit-{site.service.pid}")), 2)
+    assert not visits["failed"], "the members' new events were not taken"
+    fresh = site.write("fresh", site.questions.home(site.questions.fresh))
+    rows += [_in_turn(site, "fresh", fresh, connections, rounds) for connections in CONNECTIONS]
+    notes = (
+        f"{describe(site.shop)}. POST /v1/recommendations, home, {COUNT} items, with key, stock, reasons and exposures,"
+        " the background worker running.",
+        f"quiet: members without events since training. fresh: members with {EVENTS_EACH} new events each. filtered:"
+        f" quiet, with a store, a range of prices and {EXCLUDED} exclusions.",
+        f"{WORKERS} workers for both; client in a process of its own on the same processors; median of {rounds} rounds"
+        f" of {SECONDS:g} s in turn. {describe_machine()}.",
+        f"At one pace: both answer {paced['rate']:.0f} requests per second, half of what the service can at most: p50"
+        f" {paced['p50']:.2f} ms against {paced['empty p50']:.2f} ms, p99 {paced['p99']:.2f} ms against"
+        f" {paced['empty p99']:.2f} ms.",
+    )
+    return Result("serve: answers", rows, _answer_bars(rows, paced), notes, {"paced": paced})
+
+
+def _answer_bars(rows: Sequence[Row], paced: Figures) -> list[Bar]:
+    quiet = min(_find(rows, "quiet", connections, "ratio") for connections in CONNECTIONS[1:])
+    fresh = min(_find(rows, "fresh", connections, "ratio") for connections in CONNECTIONS[1:])
+    slower = [
+        _find(rows, "quiet", BUSY, "answers/s") / _find(rows, "filtered", BUSY, "answers/s"),
+        _find(rows, "filtered", 1, "p50 ms") / _find(rows, "quiet", 1, "p50 ms"),
+    ]
+    return [
+        at_least("quiet: answers per second as a share of the empty route's", quiet, LEAST_QUIET),
+        at_most(
+            "quiet: p99 over that of the empty route at one pace", paced["p99"] / paced["empty p99"], MOST_TIMES_P99
+        ),
+        at_least("fresh: answers per second as a share of the empty route's", fresh, LEAST_FRESH),
+        at_most("fresh: p99 ms of one connection", _find(rows, "fresh", 1, "p99 ms"), MOST_FRESH_P99_MS),
+        at_most("filtered: times slower than quiet", max(slower), MOST_TIMES_FILTERED),
+        at_most("failed requests", sum(float(row["failed"]) for row in rows), 0),
+    ]
+
+
+def _in_turn(site: Site, name: str, file: Path, connections: int, rounds: int) -> Row:
+    """Load the empty route and the service in turn."""
+    say(f"{name}, {connections} connections")
+    pairs = [(site.load_empty(connections), site.load(file, connections)) for _ in range(rounds)]
+    empty, ours = [a for a, _ in pairs], [b for _, b in pairs]
+    row: dict[str, Figure] = {
+        "members": name,
+        "connections": connections,
+        "answers/s": _middle(ours, "per_second"),
+        "empty/s": _middle(empty, "per_second"),
+    }
+    row["ratio"] = float(row["answers/s"]) / float(row["empty/s"])
+    for figure in ("p50", "p99"):
+        row[f"{figure} ms"] = _middle(ours, f"{figure}_ms")
+        row[f"empty {figure} ms"] = _middle(empty, f"{figure}_ms")
+    row["failed"] = int(sum(load["failed"] + load["reconnected"] for load in ours))
+    row["client CPU"] = _middle(ours, "client_cpu_share")
+    return row
+
+
+def _at_one_pace(site: Site, file: Path, rate: float, rounds: int) -> Figures:
+    """Load both at the same rate, in turn."""
+    say(f"{rate:.0f} per second")
+    pairs = [(site.load_empty(BUSY, rate), site.load(file, BUSY, rate)) for _ in range(rounds)]
+    empty, ours = [a for a, _ in pairs], [b for _, b in pairs]
+    found = {"rate": rate, "reached": _middle(ours, "per_second")}
+    for figure in ("p50", "p99"):
+        found |= {figure: _middle(ours, f"{figure}_ms"), f"empty {figure}": _middle(empty, f"{figure}_ms")}
+    return found
+
+
+def _measure_memory(site: Site) -> Result:
+    """Look at what the service holds after all that traffic; then start it anew."""
+    service, shop = site.service, site.shop
+    private = service.private_bytes()
+    bundle = sum(file.stat().st_size for file in (shop.folder / "models").rglob("*") if file.is_file())
+    resident = service.resident_bytes()
+    with run_server(memberwise("serve"), site.environ, "/readyz", shop.folder / "again.log") as again:
+        start = again.start_seconds
+    row: Row = {
+        "workers": len(private),
+        "private MiB of a worker": max(private) / MIB,
+        "resident MiB": resident / MIB,
+        "GiB per million members": resident / (1 << 30) / (shop.shape.members / 1e6),
+        "bundles MiB": bundle / MIB,
+        "start to ready s": start,
+    }
+    bars = [
+        at_most("private memory of a worker, MiB", max(private) / MIB, MOST_PRIVATE_MIB),
+        at_most("start to ready, seconds", start, MOST_START_SECONDS),
+    ]
+    if shop.shape.members >= FEWEST_MEMBERS:
+        bars.append(
+            at_most("resident GiB per million members", float(row["GiB per million members"]), MOST_GIB_PER_MILLION)
+        )
+    notes = (
+        f"{describe(shop)}. After the loads above; resident: all processes of the service, shared pages once; the start"
+        " is one with the stock file already there.",
+    )
+    return Result("serve: memory", [row], bars, notes)
+
+
+def _measure_growth(what: str, shops: Sequence[Shop], rounds: int) -> Result:
+    """Measure what one answer costs in shops that differ in one size."""
     rows: list[Row] = []
     for shop in shops:
         assert shop.trained
-        say(f"serve {shop.events:,} events, {rounds} rounds")
-        rows += _measure(shop, rounds)
-    ratio = min(float(row["ratio"]) for row in rows)
-    private = max(float(row["private MiB"]) for row in rows)
-    bars = [
-        at_least("answers per second, as a share of an empty route", ratio, LEAST_RATIO),
-        at_most("private memory of a worker, MiB", private, MOST_PRIVATE_MIB),
-    ]
+        say(f"growth over {what}: {describe(shop)}")
+        with open_site(shop) as site:
+            rows.append({what: getattr(shop.shape, what), **_costs(site, rounds)})
+    sizes = [int(row[what]) for row in rows]
+    bars = []
+    for name in ("quiet", "fresh"):
+        costs = [float(row[f"{name} CPU ms"]) for row in rows]
+        if what == "members":
+            bars.append(at_most(f"{name}: dearest answer over the cheapest", max(costs) / min(costs), MOST_SPREAD))
+        elif len(sizes) > 1:
+            bars.append(
+                at_most(f"{name}: growth of the cost (exponent of the number of {what})", growth(sizes, costs), 1)
+            )
     notes = (
-        f"POST /v1/recommendations, scenario home, {COUNT} items, {ASKED:,} members in random order, keep-alive; "
-        f"{WORKERS} workers of 4 threads for both; client in a process of its own on the same cores; "
-        f"median of {rounds} rounds of {SECONDS:g} s in turn.",
+        "CPU: processor time of all web workers for one answer; p50: one connection, nothing else going on; median of"
+        f" {rounds} rounds.",
     )
-    return Result("serve", rows, bars, notes)
+    return Result(f"serve: growth over {what}", rows, bars, notes)
 
 
-def _measure(shop: Shop, rounds: int) -> list[Row]:
-    environ = {**shop.environ, "MEMBERWISE_WORKERS": str(WORKERS)}
-    key = run_measured(memberwise("keys", "create", "benchmark", "--scopes", "recommend"), environ, shop.folder).output
-    ours, empty = shop.folder / "home.requests", shop.folder / "empty.requests"
-    ours.write_bytes(orjson.dumps(_questions(shop, key.strip())))
-    empty.write_bytes(orjson.dumps([f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n"]))
-    rows = []
-    with (
-        run_server(memberwise("serve"), environ, "/readyz", shop.folder / "serve.log") as service,
-        run_server(module("empty_route"), environ, PATH, shop.folder / "empty.log") as reference,
-    ):
-        for connections in CONNECTIONS:
-            pairs = [
-                (_load(reference, connections, empty, shop.folder), _load(service, connections, ours, shop.folder))
-                for _ in range(rounds)
-            ]
-            private = max(service.private_bytes()) / MIB
-            rows.append(_row(shop.events, connections, [a for a, _ in pairs], [b for _, b in pairs], private))
-    return rows
+def _costs(site: Site, rounds: int) -> dict[str, Figure]:
+    """Measure what a quiet and a fresh member's answer costs."""
+    quiet = site.write("quiet", site.questions.home(site.questions.quiet))
+    found: dict[str, Figure] = _cost(site, "quiet", quiet, rounds)
+    site.send_once(site.questions.posts(site.questions.visits(f"visit-{site.service.pid}")), 2)
+    return found | _cost(site, "fresh", site.write("fresh", site.questions.home(site.questions.fresh)), rounds)
 
 
-def _questions(shop: Shop, key: str) -> list[str]:
-    rng = np.random.default_rng(SEED)
-    members = member_ids(Shape.of(shop.events).members)
-    questions = []
-    for row in rng.integers(0, len(members), ASKED):
-        body = json.dumps({"scenario": "home", "member_id": members[row], "channel": "app", "count": COUNT})
-        questions.append(
-            "POST /v1/recommendations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-        )
-    return questions
+def _cost(site: Site, name: str, file: Path, rounds: int) -> dict[str, Figure]:
+    site.load(file, 1, seconds=1.0)
+    times, costs = [], []
+    for _ in range(rounds):
+        before = site.service.cpu_seconds()
+        load = site.load(file, 1)
+        costs.append((site.service.cpu_seconds() - before) * 1000 / load["all_requests"])
+        times.append(load["p50_ms"])
+    return {f"{name} CPU ms": median(costs), f"{name} p50 ms": median(times)}
 
 
-def _load(server: Server, connections: int, requests: Path, workspace: Path) -> dict[str, float]:
-    command = module("load_client", str(server.port), str(connections), str(SECONDS), str(requests))
-    load: dict[str, float] = json.loads(run_measured(command, {}, workspace).output)
-    return load
+def _middle(loads: Sequence[Figures], name: str) -> float:
+    return median(load[name] for load in loads)
 
 
-def _row(
-    events: int,
-    connections: int,
-    empty: Sequence[dict[str, float]],
-    ours: Sequence[dict[str, float]],
-    private_mib: float,
-) -> Row:
-    def middle(loads: Sequence[dict[str, float]], name: str) -> float:
-        return median(load[name] for load in loads)
-
-    return {
-        "events": events,
-        "connections": connections,
-        "empty/s": middle(empty, "per_second"),
-        "home/s": middle(ours, "per_second"),
-        "ratio": middle(ours, "per_second") / middle(empty, "per_second"),
-        "p50 ms": middle(ours, "p50_ms"),
-        "p99 ms": middle(ours, "p99_ms"),
-        "empty p50 ms": middle(empty, "p50_ms"),
-        "empty p99 ms": middle(empty, "p99_ms"),
-        "failed": int(sum(load["failed"] for load in ours)),
-        "private MiB": private_mib,
-        "client CPU": middle(ours, "client_cpu_share"),
-        "empty client CPU": middle(empty, "client_cpu_share"),
-    }
+def _find(rows: Sequence[Row], members: str, connections: int, figure: str) -> float:
+    """Return a figure of the row of some members at some number of connections."""
+    found = (row for row in rows if (row["members"], row["connections"]) == (members, connections))
+    return float(next(found)[figure])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,3 +70,22 @@ class Shop:
 def say(text: str) -> None:
     """Tell what goes on, on standard error."""
     print(f"  {text} ...", file=sys.stderr, flush=True)
+
+
+def retail_shop(place: Path, retail: tuple[int, int, int, int]) -> Shop:
+    """Return the shop of a retailer of so many members, items, stores and events."""
+    members, items, stores, events = retail
+    return Shop(place / f"{members}x{items}x{stores}x{events}", events, (members, items, stores))
+
+
+def growing_shops(
+    place: Path, retail: tuple[int, int, int, int], members: Sequence[int], items: Sequence[int]
+) -> tuple[Shop, dict[str, list[Shop]]]:
+    """Return a retailer's shop, and by what grows those that differ from it in that alone; events go with members."""
+    base_members, base_items, stores, events = retail
+    each = events / base_members
+    growing = {
+        "members": [retail_shop(place, (count, base_items, stores, int(each * count))) for count in members],
+        "items": [retail_shop(place, (base_members, count, stores, events)) for count in items],
+    }
+    return retail_shop(place, retail), {what: shops for what, shops in growing.items() if shops}
