@@ -17,6 +17,7 @@ from tests.benchmarks.ingest import measure_ingest, measure_large_ingest
 from tests.benchmarks.results import Result
 from tests.benchmarks.serve import measure_serve
 from tests.benchmarks.shops import Shop, growing_shops
+from tests.benchmarks.soak import soak
 from tests.benchmarks.train import measure_train
 
 BENCHMARKS = {"ingest": measure_ingest, "train": measure_train, "batch": measure_batch}
@@ -71,5 +72,5 @@ def main(
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["soak"]:
-        pass
+        soak(sys.argv[2:])
     main()
