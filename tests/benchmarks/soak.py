@@ -138,8 +138,8 @@ def _result(shop: Shop, minutes: float, ledger: Ledger, missing: int, bundles: s
     shape = shop.shape
     notes = (
         f"{minutes:g} minutes, {shape.members:,} members, {shape.items:,} items, {shape.stores:,} stores; {READERS}"
-        f" readers and {WRITERS} writers without a pause; promotion, rollback and kill -9 of a worker at a quarter, half"
-        f" and three quarters of the time. {describe_machine()}.",
+        f" readers and {WRITERS} writers without a pause; promotion, rollback and kill -9 of a worker at a quarter,"
+        f" half and three quarters of the time. {describe_machine()}.",
         "Answers by bundle: " + ", ".join(f"{bundle} {count:,}" for bundle, count in sorted(ledger.bundles.items())),
         "Wrong: " + (", ".join(f"{what} {count}" for what, count in sorted(wrong.items())) or "nothing"),
         *ledger.examples,
