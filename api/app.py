@@ -50,7 +50,7 @@ from recommender.registry import Registry
 from recommender.request import SlateRequest
 from recommender.storage.database import Database, open_database
 from recommender.storage.hashing import HashKey, check_hash_key, read_hash_key
-from recommender.storage.keys import ApiKey, find_key
+from recommender.storage.keys import ApiKey, find_key, valid_keys
 from recommender.storage.live import LiveState
 from recommender.storage.stock_keeper import StockKeeper
 
@@ -235,7 +235,10 @@ def _callers(settings: ServiceSettings, database: Database) -> CallerCache:
         settings.jwt_issuer, settings.jwt_audience, settings.jwt_leeway_seconds, settings.jwt_longest_seconds
     )
     tokens = TokenReader(settings.jwt_keys_file, rules)
-    return CallerCache(lambda digest: _find_key(database, digest), lambda token: tokens.read(token, _now()))
+    callers = CallerCache(lambda digest: _find_key(database, digest), lambda token: tokens.read(token, _now()))
+    with database.read() as connection:
+        callers.expect(valid_keys(connection, _now()), time.monotonic())
+    return callers
 
 
 def _find_key(database: Database, digest: str) -> ApiKey | None:

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from api.problems import FORBIDDEN, UNAUTHORIZED, FieldError, ProblemError
-from recommender.errors import InputError
+from recommender.errors import InputError, StoreBusyError
 from recommender.storage.keys import KEY_PREFIX, ApiKey
 
 CACHE_SECONDS = 1.0
+OUTAGE_SECONDS = 3600.0
+"""How long keys that were valid are taken while the database is away, which alone could say that they are not."""
 CACHE_ENTRIES = 4096
 """Most keys and tokens remembered; past it the memory is emptied, so that invented ones cannot fill it."""
 
@@ -112,7 +114,8 @@ class CallerCache:
         Args:
             header: "Bearer mw_..." for a key, "Bearer eyJ..." for a member token.
             now: a monotonic clock, in seconds.
-        Raises: ProblemError, unauthorized; StoreBusyError if the database must be asked and is away.
+        Raises: ProblemError, unauthorized; StoreBusyError if the database must be asked and is away; keys that were
+            valid lately are taken on trust meanwhile.
         """
         kind, _, token = (header or "").partition(" ")
         is_key = token.startswith(KEY_PREFIX)
@@ -123,7 +126,13 @@ class CallerCache:
         if remembered is not None and now < remembered[0]:
             caller = remembered[1]
         else:
-            caller = self._of_key(digest) if is_key else self._read_token(token)
+            try:
+                caller = self._of_key(digest) if is_key else self._read_token(token)
+            except StoreBusyError:
+                caller = self._during_outage(remembered, now)
+                if caller is None:
+                    raise
+                return caller
             if len(self._known) >= CACHE_ENTRIES:
                 self._known = {}
             self._known[digest] = (now + CACHE_SECONDS, caller)
@@ -131,9 +140,26 @@ class CallerCache:
             raise ProblemError(UNAUTHORIZED, "The API key is unknown, expired or revoked.")
         return caller
 
+    def expect(self, keys: Iterable[ApiKey], now: float) -> None:
+        """Remember valid keys for times when the database is away; otherwise it is asked at their first use."""
+        for key in keys:
+            self._known.setdefault(
+                key.sha256, (now, Caller(key.key_id, key.name, key.scopes, rate_limit=key.rate_limit))
+            )
+
+    def _during_outage(self, remembered: tuple[float, Caller | None] | None, now: float) -> Caller | None:
+        """Return who a key was when the database last answered, None if that is too long ago."""
+        if remembered is None or now > remembered[0] + OUTAGE_SECONDS:
+            return None
+        return remembered[1]
+
     def _of_key(self, digest: str) -> Caller | None:
         key = self._find(digest)
         # Compared once more in constant time; the search itself is by hash, which tells nothing of a key.
         if key is None or not hmac.compare_digest(key.sha256, digest):
             return None
-        return Caller(key.key_id, key.name, key.scopes, rate_limit=key.rate_limit)
+        return _caller(key)
+
+
+def _caller(key: ApiKey) -> Caller:
+    return Caller(key.key_id, key.name, key.scopes, rate_limit=key.rate_limit)

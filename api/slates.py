@@ -4,9 +4,10 @@ routes.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from api.metrics import SlateFigures
@@ -15,14 +16,18 @@ from api.services import Call, Services
 from api.serving import Serving
 from recommender.candidates import Slate
 from recommender.catalog import ItemDetails
+from recommender.errors import StoreBusyError
 from recommender.exploration import draw_exploration
 from recommender.exposures import NARROWED, Exposure
-from recommender.lookup import Who
+from recommender.lookup import STORE_UNAVAILABLE, Who
 from recommender.query import Query
 from recommender.reasons import Reason, explain
 from recommender.request import SlateRequest, is_narrowed
 from recommender.stages import Stage, Stages
-from recommender.storage.catalog import read_items
+from recommender.storage.catalog import nothing_known, read_items
+from recommender.storage.live import LiveView
+
+logger = logging.getLogger(__name__)
 
 Body = dict[str, object]
 
@@ -102,14 +107,35 @@ def _describe(
         reasons = explain(slate, query, serving.recommender)
     item_ids = [live.catalog.item_id(int(row)) for row in slate.row]
     named = [str(reason.evidence["item_id"]) for some in reasons for reason in some if "item_id" in reason.evidence]
+    flags = list(who.flags)
+    if STORE_UNAVAILABLE in flags:
+        live = live.without_database()
     counts = [] if who.store_id is None else live.on_hand(who.store_id, slate.row)
     on_hand = {name: count for name, count in zip(item_ids, counts, strict=False) if count is not None}
-    with services.database.read() as connection:
-        details = read_items(connection, item_ids + named, who.store_id, call.now)
+    details = _details(services, call, live, item_ids + named, who.store_id, flags)
     titles = {found.item_id: title_of(found, call.language) or found.item_id for found in details[len(item_ids) :]}
     shown = details[: len(item_ids)]
     stages.end(Stage.DESCRIBE)
-    return Described(item_ids, slate, shown, reasons, titles, who.store_id, on_hand, chances), list(who.flags)
+    return Described(item_ids, slate, shown, reasons, titles, who.store_id, on_hand, chances), flags
+
+
+def _details(
+    services: Services, call: Call, live: LiveView, item_ids: Sequence[str], store_id: str | None, flags: list[str]
+) -> list[ItemDetails]:
+    """Return what is shown of items; while the database is away only what is in memory: no title and no price."""
+    if STORE_UNAVAILABLE not in flags:
+        try:
+            with services.database.read() as connection:
+                return read_items(connection, item_ids, store_id, call.now)
+        except StoreBusyError as error:
+            logger.warning("items_not_read reason=%s", error.message)
+            flags.append(STORE_UNAVAILABLE)
+    sponsored = live.catalog.columns.sponsored
+    rows = [live.catalog.row(item_id) for item_id in item_ids]
+    return [
+        replace(nothing_known(item_id), sponsored=row is not None and bool(sponsored[row]))
+        for item_id, row in zip(item_ids, rows, strict=True)
+    ]
 
 
 def _recommend(

@@ -62,6 +62,10 @@ class StoreBusyError(MemberwiseError):
     """The database is locked or unreachable; the caller may try again later."""
 
 
+class StoreGoneError(SettingsError, StoreBusyError):
+    """The database that the settings name is not there, or is not ours: wrong at the start, away later on."""
+
+
 class EventLogError(MemberwiseError):
     """The event log on disk does not match its register."""
 

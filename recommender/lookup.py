@@ -5,6 +5,8 @@ The service and `memberwise recommend` both ask here, so that they give the same
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,10 +15,11 @@ from recommender.arrangement import NO_ARRANGEMENT, Arrangement
 from recommender.bundle import Bundle
 from recommender.context import STAND_INS, standing_for, with_visit
 from recommender.cooling import cooling_mask, default_cool_down
+from recommender.errors import StoreBusyError
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
 from recommender.ids import IdIndex
-from recommender.masks import build_masks
+from recommender.masks import build_masks, not_interested
 from recommender.placement import NO_PLACEMENT, NO_STEERING, Placement
 from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Scenario
 from recommender.recent import Recent, read_recent, take_back
@@ -29,6 +32,12 @@ from recommender.storage.events import NO_EVENTS
 from recommender.storage.live import LiveView
 from recommender.storage.subject_state import SubjectState, read_subject_state
 
+logger = logging.getLogger(__name__)
+
+AWAY_SECONDS = 1.0
+"""How long the database is left alone after it did not answer."""
+STORE_UNAVAILABLE = "store_unavailable"
+"""Flag of answers made without the database."""
 STALE_DAYS = 28
 """A bundle older than this is asked as of its own end: decayed any further, all its histories would look alike."""
 
@@ -70,6 +79,7 @@ class QuerySource:
         self._histories = bundle.histories
         self._last_sequence = bundle.last_sequence
         self._trained_minute = int(bundle.trained_until.timestamp() // 60)
+        self._away_until = 0.0
         self._online = frozenset(name for name, kind in channel_kinds.items() if kind == "online")
 
     def query(
@@ -86,14 +96,33 @@ class QuerySource:
             live: catalogue, stores and stock to be used throughout.
             now: the present.
             past: a history and the minute as of which to answer, in place of what is known now.
-        Raises: StoreBusyError if the database cannot be read.
+        Returns: the query, and what became of the names. While the database is away, of the customer nothing is
+            known: nor whether they allow their history to be used, so it is not; the flags say so.
         """
-        state = self._read_state(request.subject, now)
+        if time.monotonic() >= self._away_until:
+            try:
+                return self._query(request, live, now, self._read_state(request.subject, now), past)
+            except StoreBusyError as error:
+                self._away_until = time.monotonic() + AWAY_SECONDS
+                logger.warning("customer_not_read reason=%s", error.message)
+        state = _NOBODY if request.subject is None else replace(_NOBODY, subjects=(request.subject,), away=True)
+        query, who = self._query(request, live.without_database(), now, state, past)
+        return query, replace(who, flags=(STORE_UNAVAILABLE, *who.flags))
+
+    def _query(
+        self,
+        request: SlateRequest,
+        live: LiveView,
+        now: datetime,
+        state: SubjectState,
+        past: tuple[Histories, int] | None,
+    ) -> tuple[Query, Who]:
+        """Make the query of a request from what is known of its customer."""
         member = state.member
-        personal = member is None or member.personalised
+        personal = not state.away and (member is None or member.personalised)
         history, as_of = past or self._present(state, live, now)
         history = live.standing.as_one(history)
-        context, told = self._context(request, personal, live)
+        context, told = self._context(request, personal, live, state.away)
         store_id, flags = self._store(request, state, live)
         if "unknown_store" not in flags and not all(self._is_store(one, live) for one in request.reachable_store_ids):
             flags.append("unknown_store")
@@ -103,6 +132,8 @@ class QuerySource:
         masks, unknown = build_masks(request, live, store_id, self._online, None if member is None else member.adult)
         if unknown:
             flags.append("stock_unknown")
+        if state.recent.dislikes:
+            masks = (*masks, not_interested(state.recent.dislikes, live))
         placement = request.placement or live.placement(request.scenario)
         steered, arrangement, told = self._steer(request, placement, live, store_id)
         flags += told
@@ -152,7 +183,7 @@ class QuerySource:
             minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
         return _together(parts, recent, self._day_offset), minute + 1
 
-    def _context(self, request: SlateRequest, personal: bool, live: LiveView) -> tuple[Context, list[str]]:
+    def _context(self, request: SlateRequest, personal: bool, live: LiveView, away: bool) -> tuple[Context, list[str]]:
         """Return the items that the request is about, and flags of what cannot be used of them."""
         if request.scenario not in CONTEXT_SCENARIOS:
             return NO_CONTEXT, []
@@ -161,7 +192,7 @@ class QuerySource:
         context, flags = request.context.known(request.scenario, self._items)
         item_id = request.context.item_id
         about_one = request.scenario in (Scenario.SIMILAR, Scenario.SUBSTITUTES) and item_id is not None
-        if len(context) or not about_one or live.catalog.row(item_id or "") is None:
+        if len(context) or not about_one or away or live.catalog.row(item_id or "") is None:
             return context, flags
         with self._database.read() as connection:
             stand_ins = read_stand_ins(connection, item_id or "", STAND_INS)
@@ -185,6 +216,8 @@ class QuerySource:
     def _flags(self, request: SlateRequest, state: SubjectState, history: Histories, personal: bool) -> list[str]:
         if request.subject is None:
             return ["anonymous"]
+        if state.away:
+            return ["not_personalised"]
         flags = []
         if state.conflict:
             flags.append("identity_conflict")

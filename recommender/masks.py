@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from recommender.query import Mask, Scenario
 from recommender.request import SlateRequest
+from recommender.storage.dislikes import BRAND, CATEGORY, ITEM, Dislike
 from recommender.storage.live import LiveView
 
 BoolVector = npt.NDArray[np.bool_]
@@ -51,6 +52,20 @@ def build_masks(
     if stock is not None:
         masks.append(Mask("out_of_stock", stock))
     return tuple(masks), stock is None
+
+
+def not_interested(dislikes: Sequence[Dislike], live: LiveView) -> Mask:
+    """Return the condition of items that a customer does not want to see: themselves, or for brand or category."""
+    by_kind: dict[str, list[str]] = {ITEM: [], BRAND: [], CATEGORY: []}
+    for one in dislikes:
+        by_kind[one.kind].append(one.value)
+    facts = live.catalog.facts
+    allowed = _all_but(by_kind[ITEM], live)
+    if by_kind[BRAND]:
+        allowed &= ~facts.brand.among(by_kind[BRAND])
+    if by_kind[CATEGORY]:
+        allowed &= ~facts.category.below(by_kind[CATEGORY])
+    return Mask("not_interested", allowed)
 
 
 def _pulled(live: LiveView) -> list[Mask]:

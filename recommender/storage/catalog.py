@@ -48,6 +48,11 @@ def read_items(
     return [_details(item_id, known.get(item_id), prices.get(item_id)) for item_id in item_ids]
 
 
+def nothing_known(item_id: str) -> ItemDetails:
+    """Return the details of an item of which nothing is known."""
+    return _details(item_id, None, None)
+
+
 def read_stand_ins(connection: Connection, item_id: str, count: int) -> list[str]:
     """Return items of the same category as one, those of its brand and near its price first; none if it has none."""
     return [other for (other,) in fetch(connection, _STAND_INS, (item_id, count))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from recommender.events import Event
 from recommender.storage.content import CONTENT, content_hash
+from recommender.storage.dislikes import Dislike, note_dislikes
 from recommender.storage.statements import execute_many, fetch, marks, next_sequence
 from recommender.storage.types import to_micros
 
@@ -30,10 +31,13 @@ _COLUMNS = (*LOG_COLUMNS, "sequence", "in_log", "received_at")
 _INSERT = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES ({marks(len(_COLUMNS))})"
 _INSERT_LOGGED = f"{_INSERT} ON CONFLICT (event_id) DO UPDATE SET in_log = TRUE"
 _RECENT = """
-SELECT item_id, occurred_at, kind, channel, quantity, order_id, order_line, revision, status
-FROM events WHERE subject IN ({marks}) AND sequence > ? AND item_id IS NOT NULL
-  AND NOT EXISTS (SELECT 1 FROM erased_subjects e WHERE e.subject = events.subject)
-ORDER BY sequence DESC, event_id DESC LIMIT ?"""
+SELECT * FROM (
+  SELECT item_id, occurred_at, kind, channel, quantity, order_id, order_line, revision, status, sequence
+  FROM events WHERE subject IN ({marks}) AND sequence > ? AND item_id IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM erased_subjects e WHERE e.subject = events.subject)
+  ORDER BY sequence DESC, event_id DESC LIMIT ?) AS recent
+UNION ALL
+SELECT value, at, kind, '', NULL, NULL, NULL, 0, NULL, -1 FROM dislikes WHERE subject IN ({marks})"""
 _RECENT_BY_COUNT = {count: _RECENT.replace("{marks}", marks(count)) for count in range(1, 33)}
 
 
@@ -58,6 +62,7 @@ class RecentEvents:
     """Events that name an item, as aligned lists in the order in which they came.
 
     occurred_at: microseconds since 1970-01-01 UTC.  Where an event does not say, the entry is None.
+    dislikes: what the customer does not want to see, ever since.
     """
 
     item_id: Sequence[str]
@@ -69,6 +74,8 @@ class RecentEvents:
     order_line: Sequence[str | None]
     revision: Sequence[int]
     status: Sequence[str | None]
+
+    dislikes: Sequence[Dislike] = ()
 
     def __len__(self) -> int:
         return len(self.item_id)
@@ -106,6 +113,7 @@ def append_events(
         rows.append((*_values(event, subject), source, digest, sequence, False, received))
         results.append(EventResult(event.event_id, EventStatus.ACCEPTED))
     execute_many(connection, _INSERT, rows)
+    note_dislikes(connection, rows)
     return results
 
 
@@ -120,6 +128,7 @@ def insert_logged(connection: Connection, rows: Iterable[Sequence[object]], sequ
     received = to_micros(now)
     for chunk in _chunks(rows, CHUNK_ROWS):
         execute_many(connection, _INSERT_LOGGED, [(*row, sequence, True, received) for row in chunk])
+        note_dislikes(connection, chunk)
 
 
 def find_hashes(connection: Connection, event_ids: Iterable[str]) -> dict[str, int]:
@@ -144,11 +153,13 @@ def recent_events(
     if not subjects:
         return NO_EVENTS
     statement = _RECENT_BY_COUNT.get(len(subjects)) or _RECENT.replace("{marks}", marks(len(subjects)))
-    rows = fetch(connection, statement, (*subjects, after_sequence, limit))
+    rows = fetch(connection, statement, (*subjects, after_sequence, limit, *subjects))
     if not rows:
         return NO_EVENTS
-    rows.reverse()
-    return RecentEvents(*zip(*rows, strict=True))
+    dislikes = tuple(Dislike(row[2], row[0]) for row in rows if row[-1] < 0)
+    rows = [row[:-1] for row in reversed(rows) if row[-1] >= 0]
+    found = RecentEvents(*zip(*rows, strict=True)) if rows else NO_EVENTS
+    return replace(found, dislikes=dislikes) if dislikes else found
 
 
 def _values(event: Event, subject: str | None) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ import sqlite3
 
 import sqlalchemy.exc
 
-from recommender.errors import InputError, MemberwiseError, SettingsError, StoreBusyError
+from recommender.errors import InputError, MemberwiseError, StoreBusyError, StoreGoneError
 
 _SQLITE_UNUSABLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _SQLITE_TRANSIENT = (
@@ -16,6 +16,8 @@ _SQLITE_TRANSIENT = (
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_READONLY,
 )
+_NO_TABLE = "no such table"
+"""What SQLite says when the file was put away and made anew, empty."""
 _POSTGRES_TRANSIENT = (
     "08",  # connection exceptions
     "40",  # serialization failure, deadlock
@@ -24,7 +26,7 @@ _POSTGRES_TRANSIENT = (
     "57",  # operator intervention: shutdown, cancelled
     "58",  # system error
 )
-_POSTGRES_SETTINGS = ("28", "3D")  # invalid authorization, no such database
+_POSTGRES_SETTINGS = ("28", "3D", "42P01")  # invalid authorization, no such database, no such table
 _POSTGRES_REFUSALS = ("does not exist", "authentication failed", "no password supplied")
 """What a refused connection says, which has no code."""
 
@@ -52,8 +54,8 @@ def _from_sqlite(error: sqlite3.Error) -> MemberwiseError | None:
     primary = None if code is None else code & 0xFF
     if primary in _SQLITE_TRANSIENT:
         return StoreBusyError(f"The database cannot be used now: {error}. Try again later.")
-    if primary in _SQLITE_UNUSABLE:
-        return SettingsError(f"The database file cannot be opened: {error}.", field="MEMBERWISE_DATABASE_URL")
+    if primary in _SQLITE_UNUSABLE or (primary == sqlite3.SQLITE_ERROR and _NO_TABLE in str(error)):
+        return StoreGoneError(f"The database file cannot be opened: {error}.", field="MEMBERWISE_DATABASE_URL")
     return None
 
 
@@ -63,13 +65,13 @@ def _from_postgres(error: BaseException | None) -> MemberwiseError | None:
         if type(error).__name__ in ("OperationalError", "ConnectionTimeout"):
             text = " ".join(str(error).split())
             if any(words in text for words in _POSTGRES_REFUSALS):
-                return SettingsError(f"The database refuses: {text}.", field="MEMBERWISE_DATABASE_URL")
+                return StoreGoneError(f"The database refuses: {text}.", field="MEMBERWISE_DATABASE_URL")
             return StoreBusyError(f"The database does not answer: {text}. Try again later.")
         if type(error).__name__ == "DataError":
             return InputError(f"A value cannot be stored: {error}.")
         return None
     if state.startswith(_POSTGRES_SETTINGS):
-        return SettingsError(f"The database refuses: {error}.", field="MEMBERWISE_DATABASE_URL")
+        return StoreGoneError(f"The database refuses: {error}.", field="MEMBERWISE_DATABASE_URL")
     if state.startswith(_POSTGRES_TRANSIENT):
         return StoreBusyError("The database cannot be used now. Try again later.", value=state)
     if state.startswith("22"):

@@ -97,6 +97,13 @@ def find_key(connection: Connection, sha256: str, now: datetime) -> ApiKey | Non
     return ApiKey(key_id, name, sha256, frozenset(scopes.split(",")) - {""}, rate_limit)
 
 
+def valid_keys(connection: Connection, now: datetime) -> list[ApiKey]:
+    """Return every key that is valid now."""
+    chosen = sa.select(api_keys.c.sha256).order_by(api_keys.c.key_id)
+    found = (find_key(connection, sha256, now) for sha256 in connection.execute(chosen).scalars().all())
+    return [key for key in found if key is not None]
+
+
 def list_keys(connection: Connection) -> list[KeyEntry]:
     """Return every key, oldest first."""
     columns = [api_keys.c[name] for name in KeyEntry.__slots__]

@@ -13,7 +13,7 @@ from recommender.catalog import BoolVector, Catalog, CentsVector, StoreFacts
 from recommender.filters import MaskCache
 from recommender.placement import NO_PLACEMENT, Placement
 from recommender.standing import Standing
-from recommender.storage.availability import Availability
+from recommender.storage.availability import Availability, SqlStock
 from recommender.storage.price_lists import PriceList, prices_at
 from recommender.storage.shelves import Listing, StoreCache
 
@@ -108,3 +108,17 @@ class LiveView:
         """Return the same state at another minute."""
         closed = frozenset(store_id for store_id, store in self.stores.items() if store.closes_at <= minute)
         return replace(self, minute=minute, closed_stores=closed, _sellable={}, masks=MaskCache())
+
+    def without_database(self) -> LiveView:
+        """Return what is known without asking the database: of stores never asked about, nothing."""
+        availability = self._availability
+        if isinstance(availability.stock, SqlStock):
+            known = SqlStock(availability.stock.shelves.as_known())
+            availability = availability.followed_by(known, self.standing, same_rows=True)
+        return replace(
+            self,
+            masks=MaskCache(),
+            _availability=availability,
+            _listings=self._listings.as_known(),
+            _prices=self._prices.as_known(),
+        )

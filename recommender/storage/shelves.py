@@ -56,6 +56,10 @@ class StoreCache(Generic[V]):
                 self._values.popitem(last=False)
         return value
 
+    def as_known(self) -> StoreCache[V]:
+        """Return a cache of what is loaded, in which nothing is known of other stores."""
+        return StoreCache(lambda _store_id: None, self._size, self.known())
+
     def known(self) -> list[tuple[str, V | None]]:
         """Return what is loaded, least used first."""
         with self._lock:

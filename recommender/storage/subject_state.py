@@ -21,12 +21,14 @@ class SubjectState:
     subjects: whose histories are the customer's; the member's own first.
     conflict: the identity is linked to several members, so to none.
     recent: the events that came after the sequence asked for.
+    away: the database did not answer; nothing is known but the name.
     """
 
     member: MemberRow | None
     subjects: tuple[str, ...]
     conflict: bool
     recent: RecentEvents
+    away: bool = False
 
 
 def read_subject_state(
