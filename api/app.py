@@ -15,14 +15,14 @@ from flask import Flask, Request, Response, g, request
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from werkzeug.datastructures import Headers
 
-from api.auth import CallerCache, check_access
+from api.auth import CallerCache, MemberAccess, check_access
 from api.headers import PREFLIGHT_HEADERS, cross_origin, parse_origins, secure
 from api.language import choose_language
 from api.logs import request_logger
 from api.member_tokens import TokenReader, TokenRules
 from api.metrics import Metrics, RequestFigures
 from api.openapi import JSON_MEDIA_TYPE, Operation, Reply
-from api.own_member import hold_to_member
+from api.own_member import own_body, own_path
 from api.problems import (
     INTERNAL_ERROR,
     PROBLEM_MEDIA_TYPE,
@@ -104,6 +104,8 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
             caller = call.caller = services.callers.caller(environ.get("HTTP_AUTHORIZATION"), moment)
             call.limit_headers = services.limits.take(caller, moment)
             check_access(caller, operation.scope, operation.member)
+            if caller.member_id is not None and operation.member is MemberAccess.PATH:
+                own_path(path, caller.member_id)
         if operation.localized:
             call.language = choose_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
         if operation.idempotent:
@@ -115,8 +117,8 @@ def _endpoint(operation: Operation, services: Services) -> Callable[..., Respons
             values["query"] = read_query(operation.query, request.args.to_dict(flat=False))
         if operation.body is not None:
             values["body"] = read_body(operation.body, _json_bytes(request))
-        if call.caller is not None and call.caller.member_id is not None:
-            hold_to_member(operation.member, values, call.caller.member_id)
+            if operation.member is MemberAccess.BODY and call.caller is not None and call.caller.member_id is not None:
+                values["body"] = own_body(values["body"], call.caller.member_id)
         call.describe = lambda: describe_write(path, values.get("body"))
         call.streamed = operation.streamed
         return _response(operation.view(services, call, **values))

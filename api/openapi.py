@@ -142,6 +142,7 @@ _TAGS = {
     "events": "What customers did; changes their next answer.",
     "catalog": "Items, stores, stock, members and identities.",
     "reports": "What came of recommendations, and experiments between two ways to make them.",
+    "members": "What is held on one member: profile, what was shown, consents, export, erasure.",
     "operations": "Health, figures and this document.",
 }
 

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from api.auth import MemberAccess
 from api.problems import FORBIDDEN, FieldError, ProblemError
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -45,19 +44,6 @@ def own_body(body: Schema, member_id: str, place: str = "") -> Schema:
                 for number, row in enumerate(value)
             ]
     return body.model_copy(update=changed) if changed else body
-
-
-def hold_to_member(access: MemberAccess | None, values: dict[str, Any], member_id: str) -> None:
-    """Check what was read of a request, and fill in the member. Raises: ProblemError, forbidden.
-
-    Args:
-        access: how the operation takes member tokens.
-        values: what the view is called with; `body` is replaced.
-    """
-    if access is MemberAccess.PATH:
-        own_path(values, member_id)
-    elif access is MemberAccess.BODY and "body" in values:
-        values["body"] = own_body(values["body"], member_id)
 
 
 def _not_yours(field: str) -> ProblemError:

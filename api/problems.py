@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 from recommender.errors import (
     BundleError,
     ConflictError,
+    EventLogError,
     InputError,
     MemberwiseError,
     NotFoundError,
@@ -138,6 +139,7 @@ _BY_ERROR: tuple[tuple[type[MemberwiseError], ProblemKind], ...] = (
     (NotFoundError, NOT_FOUND),
     (ConflictError, CONFLICT),
     (StoreBusyError, STORE_BUSY),
+    (EventLogError, STORE_BUSY),
     (BundleError, NO_BUNDLE),
 )
 

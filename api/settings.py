@@ -107,6 +107,15 @@ class ServiceSettings(CoreSettings):
             "How far in the future a member token may end.", unit="seconds", minimum=60, maximum=2_592_000
         ),
     )
+    books_days: int = field(
+        default=3650,
+        metadata=setting(
+            "How long coupons, sends and redemptions of erased members are kept under a pseudonym.",
+            unit="days",
+            minimum=0,
+            maximum=36_500,
+        ),
+    )
     clock_skew_seconds: int = field(
         default=300,
         metadata=setting(

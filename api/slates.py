@@ -211,6 +211,7 @@ def _exposure(
         source=slate.source,
         reason=tuple(str(reasons[0].code) if reasons else None for reasons in described.reasons),
         propensity=described.chances,
+        dropped=slate.dropped,
         flags=(*flags, NARROWED) if is_narrowed(request) else tuple(flags),
     )
 

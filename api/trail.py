@@ -29,7 +29,8 @@ def describe_write(path: Mapping[str, str], body: BaseModel | None) -> Written:
     details: dict[str, object] = dict(counts)
     if named:
         details["first"] = named[:MOST_NAMED]
-    return Written("/".join(path.values()), sum(counts.values()), orjson.dumps(details).decode() if details else None)
+    target = "/".join(f"member:{value}" if name == "member_id" else value for name, value in path.items())
+    return Written(target, sum(counts.values()), orjson.dumps(details).decode() if details else None)
 
 
 def note_write(connection: Connection) -> None:

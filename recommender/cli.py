@@ -33,6 +33,7 @@ COMMANDS: dict[str, CommandPlace] = {
     "worker": CommandPlace("api.commands:worker", "Do the background work of the service."),
     "keys": CommandPlace("api.key_commands:keys", "Create, rotate, list and revoke keys."),
     "compact": CommandPlace("api.commands:compact", "Copy live events to the event log."),
+    "erase": CommandPlace("api.erase_command:erase", "Erase members and prove it."),
     "doctor": CommandPlace("api.commands:doctor", "Check the installation and its data."),
 }
 EXTRAS = {

@@ -13,7 +13,8 @@ import logging
 import os
 import secrets
 import threading
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Exposure:
     propensity: chance with which exploration puts each item at its position; None without exploration.
     experiment, experiment_group, experiment_unit: the comparison that the customer takes part in, the arm, and
     the salted hash that decided.  flags: what was not known or done, beside NARROWED.
+    dropped: how many candidates each rule refused.
     """
 
     recommendation_id: str
@@ -62,6 +64,7 @@ class Exposure:
     experiment_group: str | None = None
     experiment_unit: int | None = None
     flags: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def line(self) -> bytes:
         """Return the exposure as one line of the spool."""
@@ -84,6 +87,7 @@ class Exposure:
                 "experiment_group": self.experiment_group,
                 "experiment_unit": self.experiment_unit,
                 "flags": self.flags,
+                "dropped": self.dropped,
             },
             option=orjson.OPT_APPEND_NEWLINE,
         )

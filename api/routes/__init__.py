@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api.openapi import Operation
-from api.routes import audit, catalog, events, explain, operations, recommendations, reports, stock
+from api.routes import audit, catalog, events, explain, members, operations, recommendations, reports, stock
 
 OPERATIONS: tuple[Operation, ...] = (
     *recommendations.OPERATIONS,
@@ -12,6 +12,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *catalog.OPERATIONS,
     *stock.OPERATIONS,
     *reports.OPERATIONS,
+    *members.OPERATIONS,
     *audit.OPERATIONS,
     *operations.OPERATIONS,
 )

@@ -20,6 +20,9 @@ from recommender.storage.types import to_micros
 LOG_COLUMNS = ("event_id", *CONTENT, "source", "content_hash")
 """The columns of an event in the event log, in order; `recommender.storage.event_log` gives their types."""
 
+PERSONAL_COLUMNS = ("subject", "order_id", "coupon_id", "recommendation_id", "attributes")
+"""What an event loses when its customer is erased; what is left still counts for popularity."""
+
 API_SOURCE = "api"
 """The source of events that were posted."""
 
@@ -89,7 +92,7 @@ def append_events(
 ) -> list[EventResult]:
     """Store events, each id once, inside a write transaction; the first content of an id wins.
 
-    Sequences follow the order given. Events of erased subjects are kept without their subject.
+    Sequences follow the order given. Events of erased subjects are kept without PERSONAL_COLUMNS.
 
     Returns: one result per event, in the order given.
     """
@@ -97,7 +100,7 @@ def append_events(
         return []
     last = next_sequence(connection, len(events))
     known = find_hashes(connection, [event.event_id for event in events])
-    erased = _erased_among(connection, {event.subject for event in events if event.subject is not None})
+    erased = erased_among(connection, {event.subject for event in events if event.subject is not None})
     received = to_micros(now)
     rows: list[tuple[object, ...]] = []
     results: list[EventResult] = []
@@ -109,12 +112,17 @@ def append_events(
             results.append(EventResult(event.event_id, status))
             continue
         known[event.event_id] = digest
-        subject = None if event.subject in erased else event.subject
-        rows.append((*_values(event, subject), source, digest, sequence, False, received))
+        kept = event if event.subject not in erased else nameless(event)
+        rows.append((*_values(kept), source, digest, sequence, False, received))
         results.append(EventResult(event.event_id, EventStatus.ACCEPTED))
     execute_many(connection, _INSERT, rows)
     note_dislikes(connection, rows)
     return results
+
+
+def nameless(event: Event) -> Event:
+    """Return an event without PERSONAL_COLUMNS."""
+    return replace(event, subject=None, order_id=None, coupon_id=None, recommendation_id=None, attributes=None)
 
 
 def insert_logged(connection: Connection, rows: Iterable[Sequence[object]], sequence: int, now: datetime) -> None:
@@ -162,14 +170,14 @@ def recent_events(
     return replace(found, dislikes=dislikes) if dislikes else found
 
 
-def _values(event: Event, subject: str | None) -> tuple[object, ...]:
+def _values(event: Event) -> tuple[object, ...]:
     """Return the values of an event in the order of LOG_COLUMNS, up to its attributes."""
     return (
         event.event_id,
         to_micros(event.occurred_at),
         event.kind.value,
         event.channel,
-        subject,
+        event.subject,
         event.item_id,
         event.store_id,
         event.order_id,
@@ -188,7 +196,8 @@ def _values(event: Event, subject: str | None) -> tuple[object, ...]:
     )
 
 
-def _erased_among(connection: Connection, subjects: set[str]) -> set[str]:
+def erased_among(connection: Connection, subjects: set[str]) -> set[str]:
+    """Return those of some subjects that were erased."""
     found: set[str] = set()
     for chunk in _chunks(sorted(subjects), CHUNK_ROWS):
         statement = f"SELECT subject FROM erased_subjects WHERE subject IN ({marks(len(chunk))})"

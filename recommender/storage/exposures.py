@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.exposures import Exposure
+from recommender.storage.events import erased_among
 from recommender.storage.statements import execute, execute_many, fetch, marks
 from recommender.storage.types import to_micros
 
@@ -34,12 +36,18 @@ _INSERT = (
     f"INSERT INTO exposures ({', '.join(_COLUMNS)}) VALUES ({marks(len(_COLUMNS))}) "
     "ON CONFLICT (recommendation_id, position) DO NOTHING"
 )
+_INSERT_ANSWER = (
+    "INSERT INTO answers (recommendation_id, subject, occurred_at, dropped) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (recommendation_id) DO NOTHING"
+)
 _START = 'INSERT INTO spool_files (file, "offset") VALUES (?, 0) ON CONFLICT (file) DO NOTHING'
 _ADVANCE = 'UPDATE spool_files SET "offset" = ? WHERE file = ? AND "offset" = ?'
 
 
 def drain(connection: Connection, file: str, offset: int, next_offset: int, exposures: Sequence[Exposure]) -> bool:
     """Store a part of a spool file, inside a write transaction; each part once, whoever tries.
+
+    What was shown to customers who were erased meanwhile is left out.
 
     Args:
         file: the spool file's name, never used again for another one.
@@ -51,7 +59,19 @@ def drain(connection: Connection, file: str, offset: int, next_offset: int, expo
     execute(connection, _START, (file,))
     if execute(connection, _ADVANCE, (next_offset, file, offset)) == 0:
         return False
-    execute_many(connection, _INSERT, [row for exposure in exposures for row in _rows(exposure)])
+    subjects = {exposure.subject for exposure in exposures if exposure.subject is not None}
+    erased = erased_among(connection, subjects)
+    kept = [exposure for exposure in exposures if exposure.subject not in erased]
+    execute_many(connection, _INSERT, [row for exposure in kept for row in _rows(exposure)])
+    execute_many(
+        connection,
+        _INSERT_ANSWER,
+        [
+            (one.recommendation_id, one.subject, to_micros(one.occurred_at), orjson.dumps(dict(one.dropped)).decode())
+            for one in kept
+            if one.subject is not None
+        ],
+    )
     return True
 
 

@@ -16,18 +16,22 @@ from recommender.storage.types import from_day_number
 ADULT_AGE_YEARS = 18
 PERSONALIZATION = "personalization"
 """The purpose of a consent that switches personal recommendations off or on."""
+GUARDIAN_PERSONALIZATION = "guardian_personalization"
+"""The purpose of a guardian's consent: without it a known minor gets no personal recommendations."""
 
 _MEMBER = """
 SELECT kind, household_id, home_store_id, adult, birth_date,
   (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'personalization'
    ORDER BY at DESC, granted LIMIT 1),
-  (SELECT 1 FROM erased_subjects WHERE subject = ?)
+  (SELECT 1 FROM erased_subjects WHERE subject = ?),
+  (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'guardian_personalization'
+   ORDER BY at DESC, granted LIMIT 1)
 FROM members WHERE member_id = ?"""
 _STRANGER = """
 SELECT NULL, NULL, NULL, NULL, NULL,
   (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'personalization'
    ORDER BY at DESC, granted LIMIT 1),
-  (SELECT 1 FROM erased_subjects WHERE subject = ?)"""
+  (SELECT 1 FROM erased_subjects WHERE subject = ?), NULL"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class MemberRow:
     """One member as serving sees them.
 
     adult: True, False, or None if neither the flag nor a birth date says.
-    personalised: False if the latest consent refuses it, or for kinds outside LEARNED_KINDS.
+    personalised: False if the latest consent refuses it, for kinds outside LEARNED_KINDS, and for known minors
+        whose guardian did not agree.
     """
 
     member_id: str
@@ -53,21 +58,23 @@ def read_member(connection: Connection, member_id: str, now: datetime) -> Member
     at the same moment the strictest counts.
     """
     values = (member_id, member_subject(member_id))
-    found = fetch(connection, _MEMBER, (*values, member_id))
+    found = fetch(connection, _MEMBER, (*values, member_id, member_id))
     recorded = bool(found)
     if not recorded:
         found = fetch(connection, _STRANGER, values)
-    kind, household_id, home_store_id, adult, birth_date, granted, erased = found[0]
+    kind, household_id, home_store_id, flag, birth_date, granted, erased, guardian = found[0]
     if erased or (not recorded and granted is None):
         return None
     kind = kind or LEARNED_KINDS[0]
+    adult = _is_adult(flag, birth_date, now)
+    allowed = (granted is None or bool(granted)) and (adult is not False or bool(guardian))
     return MemberRow(
         member_id=member_id,
         kind=kind,
         household_id=household_id,
         home_store_id=home_store_id,
-        adult=_is_adult(adult, birth_date, now),
-        personalised=kind in LEARNED_KINDS and (granted is None or bool(granted)),
+        adult=adult,
+        personalised=kind in LEARNED_KINDS and allowed,
     )
 
 

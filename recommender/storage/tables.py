@@ -89,7 +89,8 @@ def _canonical(spec: TableSpec) -> sa.Table:
 CANONICAL: dict[str, sa.Table] = {name: _canonical(spec) for name, spec in TABLES.items() if name != "events"}
 """Every canonical table but events, by name."""
 
-sa.Index("ix_identities_member_id", CANONICAL["identities"].c.member_id)
+for _name in ("identities", "coupons", "sends", "redemptions"):
+    sa.Index(f"ix_{_name}_member_id", CANONICAL[_name].c.member_id)
 
 counters = sa.Table(
     "counters",
@@ -260,6 +261,7 @@ attributions = sa.Table(
     sa.Column("unit_price_cents", sa.BigInteger()),
     sa.Column("discount_cents", sa.BigInteger()),
     sa.Column("waiting_until", UtcTime()),
+    sa.Index("ix_attributions_subject", "subject"),
     sa.Index("ix_attributions_order_id", "order_id"),
     sa.Index("ix_attributions_recommendation_id", "recommendation_id"),
     sa.Index("ix_attributions_waiting_until", "waiting_until"),

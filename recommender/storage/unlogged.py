@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Connection
 
 from recommender.storage.event_log import log_schema
-from recommender.storage.events import LOG_COLUMNS
+from recommender.storage.events import LOG_COLUMNS, PERSONAL_COLUMNS
 from recommender.storage.statements import fetch, last_sequence, read_counter
 
 if TYPE_CHECKING:
@@ -18,8 +18,10 @@ LOGGED = "logged"
 """Counter: posted events up to this sequence are in the event log."""
 
 _ERASED = "EXISTS (SELECT 1 FROM erased_subjects t WHERE t.subject = e.subject)"
-_SUBJECT = f"CASE WHEN {_ERASED} THEN NULL ELSE e.subject END"
-_CHOSEN = ", ".join(_SUBJECT if name == "subject" else f"e.{name}" for name in LOG_COLUMNS)
+_CHOSEN = ", ".join(
+    f"CASE WHEN {_ERASED} THEN NULL ELSE e.{name} END" if name in PERSONAL_COLUMNS else f"e.{name}"
+    for name in LOG_COLUMNS
+)
 _UNLOGGED = f"""
 SELECT {_CHOSEN}, e.sequence FROM events e
 WHERE e.sequence > ? AND e.sequence <= ? AND NOT e.in_log ORDER BY e.sequence LIMIT ?"""
@@ -32,7 +34,8 @@ Rows = list[tuple[Any, ...]]
 class Unlogged:
     """A part of the events that the log lacks.
 
-    rows: in the order of LOG_COLUMNS, times as microseconds; subjects erased meanwhile are left out.
+    rows: in the order of LOG_COLUMNS, times as microseconds; PERSONAL_COLUMNS of subjects erased meanwhile are
+        left out.
     after, upto: the part holds every such event with after < sequence <= upto.
     """
 

@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from recommender.columns import TABLES, ColumnKind
 from recommender.errors import InputError
+from recommender.events import member_subject
 from recommender.storage.statements import execute_many, fetch, marks, next_sequence, set_counter
 from recommender.storage.tables import CANONICAL, LIVE_TABLES, WATCHED_TABLES, key_default
 from recommender.storage.types import to_day_number, to_micros
@@ -43,7 +44,8 @@ def upsert(
 
     A column that a row does not name keeps its value. Rows with the same key are applied one after the other.
     Inventory older than what is stored is left out and counted as unchanged; inventory without `as_of` is as
-    of `now`. Serving notices what changed through `change_sequence`.
+    of `now`. Rows of erased members are left out and counted as unchanged. Serving notices what
+    changed through `change_sequence`.
 
     Args:
         table_name: a name of columns.TABLES but events.
@@ -56,7 +58,9 @@ def upsert(
         return UpsertCounts()
     prepared = [_prepare(table_name, row, now) for row in rows]
     sequence = next_sequence(connection)
-    counts = UpsertCounts()
+    received = len(prepared)
+    prepared = _without_erased(connection, table_name, prepared)
+    counts = UpsertCounts(unchanged=received - len(prepared))
     for start in range(0, len(prepared), CHUNK_ROWS):
         counts += _upsert_chunk(connection, table_name, prepared[start : start + CHUNK_ROWS], sequence)
     if table_name in WATCHED_TABLES and counts.added + counts.changed:
@@ -91,6 +95,19 @@ def stored_form(value: object) -> object:
     if isinstance(value, datetime):
         return to_micros(value)
     return to_day_number(value) if isinstance(value, date) else value
+
+
+def _without_erased(connection: Connection, table_name: str, rows: list[Row]) -> list[Row]:
+    """Leave out rows about members who were erased: an export that still names them brings nothing back."""
+    if "member_id" not in _stored_columns(table_name):
+        return rows
+    wanted = sorted({member_subject(str(row.get("member_id"))) for row in rows})
+    erased: set[str] = set()
+    for start in range(0, len(wanted), CHUNK_ROWS):
+        chunk = wanted[start : start + CHUNK_ROWS]
+        statement = f"SELECT subject FROM erased_subjects WHERE subject IN ({marks(len(chunk))})"
+        erased.update(row[0] for row in fetch(connection, statement, chunk))
+    return [row for row in rows if member_subject(str(row.get("member_id"))) not in erased] if erased else rows
 
 
 @functools.lru_cache(maxsize=256)

@@ -77,8 +77,7 @@ def test_operations_say_whether_they_take_member_tokens(operation: Operation, ow
         assert own.call(operation.method, path, json={}).status_code == 403
     elif operation.member is MemberAccess.PATH:
         assert "member_id" in operation.path_parameters
-        if operation.body is None:
-            assert own.call(operation.method, path).status_code == 403
+        assert own.call(operation.method, path).status_code == 403
     elif operation.member is MemberAccess.BODY:
         assert operation.body is not None
         assert "member_id" not in operation.path_parameters

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recommender.storage.event_log import EventLog, log_schema
+from recommender.storage.events import PERSONAL_COLUMNS
 from training.sources.event_query import MARKS
 
 BATCH_ROWS = 32_768
@@ -207,9 +208,9 @@ def _good_rows(batch: pa.RecordBatch) -> BoolVector | None:
 
 def _without_erased(batch: pa.RecordBatch, at: int, erased: frozenset[str]) -> pa.Array:
     column = batch.column(at)
-    if not erased or batch.schema.names[at] != "subject":
+    if not erased or batch.schema.names[at] not in PERSONAL_COLUMNS:
         return column
-    gone = pc.is_in(column, pa.array(sorted(erased)))
+    gone = pc.is_in(batch.column("subject"), pa.array(sorted(erased)))
     return pc.if_else(gone, pa.scalar(None, column.type), column)
 
 

@@ -16,6 +16,13 @@ depends_on = None
 
 _TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
+_FOUND_BY = (
+    ("coupons", "member_id"),
+    ("sends", "member_id"),
+    ("redemptions", "member_id"),
+    ("attributions", "subject"),
+)
+
 
 def upgrade() -> None:
     """Create the tables and columns."""
@@ -41,6 +48,8 @@ def upgrade() -> None:
         sa.Column("dropped", _TEXT, nullable=False),
     )
     op.create_index("ix_answers_subject_occurred_at", "answers", ["subject", "occurred_at"])
+    for table, column in _FOUND_BY:
+        op.create_index(f"ix_{table}_{column}", table, [column])
     op.create_table(
         "audit_counts",
         sa.Column("caller", _TEXT, primary_key=True),
@@ -53,6 +62,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
+    for table, column in _FOUND_BY:
+        op.drop_index(f"ix_{table}_{column}", table)
     for name in ("audit_counts", "answers", "erasures"):
         op.drop_table(name)
     op.drop_index("ix_erased_subjects_erasure_id", "erased_subjects")
