@@ -27,10 +27,10 @@ def erase(member_ids: tuple[str, ...], apply_now: bool, proof_of: str | None) ->
     Without options, lists erasures that are not finished. Exit code 1: with --apply, some still wait.
     """
     from api.worker import drain_spool
+    from recommender.erasing import apply_erasures
     from recommender.storage.audit import record
     from recommender.storage.database import open_database
     from recommender.storage.erasure import purge_books, request_erasure, sweep
-    from recommender.storage.erasure_log import apply_erasures
     from recommender.storage.event_log import open_event_log
     from recommender.storage.hashing import read_hash_key
 
@@ -63,10 +63,10 @@ def erase(member_ids: tuple[str, ...], apply_now: bool, proof_of: str | None) ->
 
 def _show(name: str) -> None:
     """Print the proof of an erasure, found by its id or its member's. Raises: NotFoundError."""
+    from recommender.erasing import proof_document
     from recommender.errors import NotFoundError
     from recommender.storage.database import open_database
     from recommender.storage.erasure import list_erasures, reference_of
-    from recommender.storage.erasure_log import proof_document
     from recommender.storage.hashing import read_hash_key
 
     settings = operator_settings()

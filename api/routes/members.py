@@ -19,10 +19,10 @@ from api.members import consent_body, export_body, profile_body, refuse_erased, 
 from api.openapi import Operation, Reply
 from api.problems import FORBIDDEN, INVALID_REQUEST, FieldError, ProblemError
 from api.services import Call, Services
+from recommender.erasing import proof_document
 from recommender.errors import NotFoundError
 from recommender.storage.audit import record
 from recommender.storage.erasure import find_erasure, reference_of, request_erasure, sweep
-from recommender.storage.erasure_log import proof_document
 from recommender.storage.members import GUARDIAN_PERSONALIZATION, read_member
 from recommender.storage.personal import subjects_held
 from recommender.storage.shown import LONGEST_ANSWERS, Consent, read_shown

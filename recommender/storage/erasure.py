@@ -2,7 +2,7 @@
 
 `request_erasure` writes the tombstone in one transaction: from then on every request, every read of history and the
 next training leave the member out. `sweep` takes the rows away. Files of the event log and bundles follow with
-`memberwise erase --apply`, see erasure_log.py. What was done stands in the erasure's proof.
+`memberwise erase --apply`, see recommender/erasing.py. What was done stands in the erasure's proof.
 """
 
 from __future__ import annotations

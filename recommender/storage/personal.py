@@ -102,7 +102,13 @@ def read_held(
     for one in PERSONAL:
         newest_first = (one.sql.c[one.time].desc(), *one.sql.primary_key.columns)
         chosen = sa.select(one.sql).where(one.owned(member_id, subjects)).order_by(*newest_first).limit(limit)
-        yield one.table, list(reversed([dict(row) for row in connection.execute(chosen).mappings()]))
+        yield (
+            one.table,
+            [
+                {str(name): value for name, value in row.items()}
+                for row in reversed(connection.execute(chosen).mappings().all())
+            ],
+        )
 
 
 def keys_of(connection: Connection, one: Personal, member_id: str, subjects: Sequence[str]) -> list[tuple[Any, ...]]:
