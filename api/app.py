@@ -15,6 +15,7 @@ from flask import Flask, Request, Response, g, request
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from werkzeug.datastructures import Headers
 
+from api.assignment import bundles_of
 from api.auth import CallerCache, MemberAccess, check_access
 from api.headers import PREFLIGHT_HEADERS, cross_origin, parse_origins, secure
 from api.language import choose_language
@@ -201,7 +202,9 @@ def build_services(settings: ServiceSettings) -> Services:
     metrics = Metrics()
     stock = StockKeeper(database, settings.stock_file, settings.database)
     stock.start()
-    serving = ServingWatch(Registry(settings.models), lambda bundle: _prepare(bundle, database, settings), metrics)
+    serving = ServingWatch(
+        Registry(settings.models), lambda bundle: _prepare(bundle, database, settings), metrics, _bundles_wanted
+    )
     serving.start()
     metrics.start()
     return Services(
@@ -254,6 +257,10 @@ def _check_hash_key(database: Database, hash_key: HashKey) -> None:
             check_hash_key(connection, hash_key)
     except StoreBusyError as error:
         logger.warning("hash_key_not_checked reason=%s", error.message)
+
+
+def _bundles_wanted(serving: Serving) -> frozenset[str]:
+    return bundles_of(serving.live.current(_now()))
 
 
 def _prepare(bundle: Bundle, database: Database, settings: ServiceSettings) -> Serving:

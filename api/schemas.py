@@ -122,6 +122,13 @@ class SlateItem(Answer):
     coupon: None = None
 
 
+class ExperimentGroup(Answer):
+    """The experiment that the customer takes part in here, and the group that answered."""
+
+    name: str
+    group: Literal["control", "treatment"]
+
+
 class RecommendationAnswer(Answer):
     """The slate. `strategy` names the path that made it, `flags` what was not known, `dropped` what rules
     removed.
@@ -166,7 +173,7 @@ class RecommendationAnswer(Answer):
     scenario: Scenario
     bundle_id: str
     strategy: str
-    experiment: None = None
+    experiment: ExperimentGroup | None = None
     flags: list[str]
     items: list[SlateItem]
     dropped: dict[str, int]

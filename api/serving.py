@@ -41,17 +41,28 @@ class Serving:
 
 Prepare = Callable[[Bundle], Serving]
 """Makes everything ready to answer from a bundle, and tries it."""
+Wanted = Callable[[Serving], frozenset[str]]
+"""Says which bundles the experiments need that run where a bundle is served."""
+
+
+def no_others(_serving: Serving) -> frozenset[str]:
+    """Want no bundle beside the promoted one."""
+    return frozenset()
 
 
 class ServingWatch:
     """Keeps the promoted bundle in service: opens, verifies and warms it off the request path, then swaps.
 
-    A bundle that cannot be served leaves the old one in service; `problem` then says why.
+    A bundle that cannot be served leaves the old one in service; `problem` then says why. Bundles that experiments
+    need are kept beside it; one of those that cannot be served is not there for `serving_of`.
     """
 
-    def __init__(self, registry: Registry, prepare: Prepare, metrics: Metrics) -> None:
+    def __init__(self, registry: Registry, prepare: Prepare, metrics: Metrics, wanted: Wanted = no_others) -> None:
         self._registry = registry
         self._prepare = prepare
+        self._wanted = wanted
+        self._others: dict[str, Serving] = {}
+        self._others_failed: dict[str, int] = {}
         self._metrics = metrics
         self._serving: Serving | None = None
         self._problem: str | None = None
@@ -63,6 +74,13 @@ class ServingWatch:
     def current(self) -> Serving | None:
         """Return what is served now; None before the first bundle."""
         return self._serving
+
+    def serving_of(self, bundle_id: str) -> Serving | None:
+        """Return what serves a bundle, the promoted one or one that an experiment needs; None if it is not served."""
+        current = self._serving
+        if current is not None and current.bundle.bundle_id == bundle_id:
+            return current
+        return self._others.get(bundle_id)
 
     def problem(self) -> str | None:
         """Return why the promoted bundle is not the one served; None if it is."""
@@ -91,10 +109,35 @@ class ServingWatch:
                 self._swap(promoted)
         except Exception as error:
             self._fail(promoted, error)
+        self._keep_others()
 
     def _run(self) -> None:
         while not self._stop.wait(CHECK_SECONDS):
             self.check()
+
+    def _keep_others(self) -> None:
+        """Have the bundles that experiments need, and let go of the others."""
+        serving = self._serving
+        if serving is None:
+            return
+        try:
+            wanted = self._wanted(serving) - {serving.bundle.bundle_id}
+        except MemberwiseError:
+            return  # the database is away: what runs goes on
+        self._others_failed = {name: checks - 1 for name, checks in self._others_failed.items() if name in wanted}
+        others = {name: kept for name, kept in self._others.items() if name in wanted}
+        for bundle_id in sorted(wanted - set(others)):
+            if self._others_failed.get(bundle_id, 0) > 0:
+                continue
+            try:
+                others[bundle_id] = self._prepare(self._registry.open(bundle_id))
+                logger.info("bundle_beside bundle_id=%s", bundle_id)
+            except Exception as error:
+                self._others_failed[bundle_id] = RETRY_CHECKS
+                self._metrics.bundle_failures.inc()
+                unforeseen = None if isinstance(error, MemberwiseError | OSError) else error
+                logger.error("bundle_not_beside bundle_id=%s reason=%s", bundle_id, error, exc_info=unforeseen)
+        self._others = others
 
     def _waits(self, promoted: str) -> bool:
         """Tell whether a bundle failed lately."""
@@ -102,7 +145,11 @@ class ServingWatch:
         return promoted == self._failed_id and self._checks_to_retry > 0
 
     def _swap(self, bundle_id: str) -> None:
-        serving = self._prepare(self._registry.open(bundle_id))
+        serving = self._others.get(bundle_id) or self._prepare(self._registry.open(bundle_id))
+        before = self._serving
+        if before is not None:
+            # An experiment may need it: it stays until it is known that none does.
+            self._others = self._others | {before.bundle.bundle_id: before}
         self._serving = serving
         self._problem = self._failed_id = None
         self._metrics.bundle_swaps.inc()

@@ -8,8 +8,9 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
+from api.assignment import Assignment, assign
 from api.metrics import SlateFigures
 from api.problems import NO_BUNDLE, ProblemError
 from api.services import Call, Services
@@ -60,9 +61,14 @@ def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
     """
     serving = serving_now(services)
     stages = Stages()
+    assigned = assign(services, call, serving, request)
+    if assigned is not None:
+        serving, request = assigned.serving, assigned.request
     described, flags = _describe(services, call, serving, request, stages)
+    if assigned is not None:
+        flags += assigned.flags
     recommendation_id = new_recommendation_id(call.now)
-    exposure = _exposure(recommendation_id, call.now, serving, request, described, flags)
+    exposure = _exposure(recommendation_id, call.now, serving, request, described, flags, assigned)
     if not services.exposures.record(exposure):
         services.metrics.exposures_failed.inc()
         flags.append(NOT_RECORDED)
@@ -73,7 +79,7 @@ def serve_slate(services: Services, call: Call, request: SlateRequest) -> Body:
         "scenario": request.scenario,
         "bundle_id": serving.bundle.bundle_id,
         "strategy": described.slate.strategy,
-        "experiment": None,
+        "experiment": None if assigned is None else assigned.body(),
         "flags": flags,
         "items": _items(described, call.language),
         "dropped": described.slate.dropped,
@@ -100,10 +106,12 @@ def _describe(
     """Make the slate and read what is shown with it; also return the flags."""
     live = serving.live.current(call.now)
     query, who = serving.source.query(request, live, call.now)
+    share = (request.placement or live.placement(request.scenario)).exploration_share
+    today = call.now.astimezone(services.settings.zone).date()
     stages.end(Stage.LOOKUP)
     with serving.turn:
         stages.end(Stage.WAIT)
-        slate, chances = _recommend(services, call, serving, query, who, stages)
+        slate, chances = _recommend(serving, query, who, share, today, stages)
         reasons = explain(slate, query, serving.recommender)
     item_ids = [live.catalog.item_id(int(row)) for row in slate.row]
     named = [str(reason.evidence["item_id"]) for some in reasons for reason in some if "item_id" in reason.evidence]
@@ -139,12 +147,10 @@ def _details(
 
 
 def _recommend(
-    services: Services, call: Call, serving: Serving, query: Query, who: Who, stages: Stages
+    serving: Serving, query: Query, who: Who, share: float, today: date, stages: Stages
 ) -> tuple[Slate, tuple[float, ...] | None]:
-    """Make the slate; where exploration is on, also return the chance of each item at its position."""
-    share = serving.live.current(call.now).placement(query.scenario).exploration_share
+    """Make the slate; where exploration has a share, also return the chance of each item at its position."""
     subject = who.subjects[0] if who.subjects and query.personal else None
-    today = call.now.astimezone(services.settings.zone).date()
     exploration = draw_exploration(share, subject, query.scenario, today)
     if exploration is None:
         return serving.recommender.recommend([query], stages)[0], None
@@ -195,6 +201,7 @@ def _exposure(
     request: SlateRequest,
     described: Described,
     flags: Sequence[str],
+    assigned: Assignment | None,
 ) -> Exposure:
     slate = described.slate
     return Exposure(
@@ -212,6 +219,9 @@ def _exposure(
         reason=tuple(str(reasons[0].code) if reasons else None for reasons in described.reasons),
         propensity=described.chances,
         dropped=slate.dropped,
+        experiment=None if assigned is None else assigned.experiment,
+        experiment_group=None if assigned is None else assigned.group.value,
+        experiment_unit=None if assigned is None else assigned.unit,
         flags=(*flags, NARROWED) if is_narrowed(request) else tuple(flags),
     )
 

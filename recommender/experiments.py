@@ -15,9 +15,10 @@ from typing import Any
 
 from recommender.errors import InputError
 from recommender.placement import Placement, parse_placement
-from recommender.query import Scenario
 
 BUCKETS = 10_000
+EVERYWHERE = "*"
+"""Stands for the scenarios of an experiment that runs in all of them."""
 
 
 class Group(StrEnum):
@@ -60,7 +61,7 @@ class Experiment:
     """
 
     name: str
-    scenarios: tuple[Scenario, ...]
+    scenarios: tuple[str, ...]
     unit: Unit
     control: Arm
     treatment: Arm
@@ -69,10 +70,6 @@ class Experiment:
     salt: str
     started_at: datetime
     stopped_at: datetime | None = None
-
-    def covers(self, scenario: Scenario) -> bool:
-        """Tell whether the experiment runs in a scenario."""
-        return not self.scenarios or scenario in self.scenarios
 
     def number(self, unit: str) -> int:
         """Return the hash of a unit: a signed number of 64 bits, which says nothing of whom it stands for."""

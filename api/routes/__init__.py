@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from api.openapi import Operation
-from api.routes import audit, catalog, events, explain, members, operations, recommendations, reports, stock
+from api.routes import (
+    audit,
+    catalog,
+    events,
+    experiments,
+    explain,
+    members,
+    operations,
+    recommendations,
+    reports,
+    stock,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     *recommendations.OPERATIONS,
@@ -13,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *stock.OPERATIONS,
     *reports.OPERATIONS,
     *members.OPERATIONS,
+    *experiments.OPERATIONS,
     *audit.OPERATIONS,
     *operations.OPERATIONS,
 )

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy.engine import Connection
 
-from recommender.errors import ConflictError, NotFoundError
-from recommender.experiments import Arm, Experiment, Unit, check_experiment
-from recommender.query import Scenario
+from recommender.errors import ConflictError, InputError, NotFoundError
+from recommender.experiments import EVERYWHERE, Arm, Experiment, Group, Unit, check_experiment
+from recommender.placement import Placement
 from recommender.storage.statements import execute, fetch, marks, next_sequence, set_counter
 from recommender.storage.types import from_micros, to_micros
+
+logger = logging.getLogger(__name__)
 
 _COLUMNS = (
     "name",
@@ -33,6 +36,14 @@ _CHOSEN = f"SELECT {', '.join(_COLUMNS)} FROM experiments"
 _INSERT = f"INSERT INTO experiments ({', '.join(_COLUMNS)}, change_sequence) VALUES ({marks(len(_COLUMNS) + 1)})"
 _SHARES = "UPDATE experiments SET control_share = ?, treatment_share = ?, change_sequence = ? WHERE name = ?"
 _STOP = "UPDATE experiments SET stopped_at = ?, change_sequence = ? WHERE name = ? AND stopped_at IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningExperiment:
+    """An experiment as serving keeps it, with each group's settings read."""
+
+    experiment: Experiment
+    placements: Mapping[Group, Placement | None]
 
 
 def put_experiment(connection: Connection, wanted: Experiment) -> Experiment:
@@ -98,6 +109,22 @@ def running_experiments(connection: Connection) -> tuple[Experiment, ...]:
     return tuple(map(_experiment, fetch(connection, f"{_CHOSEN} WHERE stopped_at IS NULL ORDER BY name")))
 
 
+def read_running(connection: Connection) -> Mapping[str, RunningExperiment]:
+    """Return the experiment that runs, by scenario or EVERYWHERE.
+
+    One that this release cannot read is left out and logged.
+    """
+    found: dict[str, RunningExperiment] = {}
+    for experiment in running_experiments(connection):
+        try:
+            placements = {group: experiment.arm(group).placement() for group in Group}
+        except InputError as error:
+            logger.error("experiment_not_used name=%s reason=%s", experiment.name, error)
+            continue
+        found |= dict.fromkeys(experiment.scenarios or (EVERYWHERE,), RunningExperiment(experiment, placements))
+    return found
+
+
 def _change(connection: Connection, old: Experiment, wanted: Experiment, sequence: int) -> Experiment:
     shares = {"control_share": wanted.control_share, "treatment_share": wanted.treatment_share}
     new = replace(old, **shares)  # type: ignore[arg-type]
@@ -130,7 +157,7 @@ def _experiment(row: Sequence[Any]) -> Experiment:
     name, scenarios, unit, control, treatment, control_share, treatment_share, salt, started_at, stopped_at = row
     return Experiment(
         name=name,
-        scenarios=tuple(Scenario(part) for part in scenarios.split(",") if part),
+        scenarios=tuple(part for part in scenarios.split(",") if part),
         unit=Unit(unit),
         control=_arm(control),
         treatment=_arm(treatment),

@@ -20,6 +20,7 @@ from recommender.ids import IdIndex
 from recommender.standing import Standing, StandingRows
 from recommender.storage.availability import Availability, FileStock, SqlStock, Stock
 from recommender.storage.database import Database
+from recommender.storage.experiments import read_running
 from recommender.storage.live_rows import read_changed_items, read_changes, read_stores
 from recommender.storage.live_view import LiveView
 from recommender.storage.placements import read_placements
@@ -44,7 +45,16 @@ STORES_KEPT = 64
 STALE_FILE_SECONDS = 2.0
 """A stock file that nobody has kept for so long when it is opened may be of yesterday."""
 
-_WATCHED = ("items", "stores", "inventory", "assortment", "prices", "scenario_versions", *STANDING_TABLES)
+_WATCHED = (
+    "items",
+    "stores",
+    "inventory",
+    "assortment",
+    "prices",
+    "scenario_versions",
+    "experiments",
+    *STANDING_TABLES,
+)
 _PRICE_CHANGES = "SELECT DISTINCT store_id FROM prices WHERE change_sequence > ?"
 _LISTING_CHANGES = "SELECT DISTINCT store_id FROM assortment WHERE change_sequence > ?"
 __all__ = ["MOST_STOCK_CHANGES", "LiveState", "LiveView"]
@@ -148,6 +158,7 @@ class LiveState:
             closed_stores=frozenset(),
             standing=standing,
             placements=read_placements(connection) if old is None or placed else old.placements,
+            experiments=read_running(connection) if old is None or "experiments" in changed else old.experiments,
             item_masks=old.item_masks if old is not None and catalog is old.catalog else MaskCache(),
             masks=MaskCache(),
             _zone=zone,

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.catalog import BoolVector, Catalog, CentsVector, StoreFacts
+from recommender.experiments import EVERYWHERE
 from recommender.filters import MaskCache
 from recommender.placement import NO_PLACEMENT, Placement
 from recommender.standing import Standing
 from recommender.storage.availability import Availability, SqlStock
+from recommender.storage.experiments import RunningExperiment
 from recommender.storage.price_lists import PriceList, prices_at
 from recommender.storage.shelves import Listing, StoreCache
 
@@ -25,7 +27,7 @@ class LiveView:
     minute: the present, in minutes since 1970-01-01 UTC.
     stores: what is known of each store.  closed_stores: those closed for good by now.
     standing: recalls, replaced codes, trust in stock.
-    placements: what marketers set, by scenario.
+    placements: what marketers set, by scenario.  experiments: the one that runs, by scenario.
     item_masks: of filters that ask for nothing but items; kept as long as the catalogue is.
     masks: of filters that ask for prices, stock or the time as well.
     """
@@ -36,6 +38,7 @@ class LiveView:
     closed_stores: frozenset[str]
     standing: Standing
     placements: Mapping[str, Placement]
+    experiments: Mapping[str, RunningExperiment]
     item_masks: MaskCache
     masks: MaskCache
     _zone: tzinfo
@@ -47,6 +50,10 @@ class LiveView:
     def placement(self, scenario: str) -> Placement:
         """Return what marketers set of a scenario."""
         return self.placements.get(scenario, NO_PLACEMENT)
+
+    def experiment(self, scenario: str) -> RunningExperiment | None:
+        """Return the experiment that runs in a scenario."""
+        return self.experiments.get(scenario) or self.experiments.get(EVERYWHERE) if self.experiments else None
 
     def prices(self, store_id: str | None) -> tuple[CentsVector, BoolVector]:
         """Return the price of each item now, in a store if one is named, and whether it is known.
