@@ -14,6 +14,7 @@ import orjson
 from flask import Flask, Request, Response, g, request
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from werkzeug.datastructures import Headers
+from werkzeug.routing import BaseConverter
 
 from api.assignment import bundles_of
 from api.auth import CallerCache, MemberAccess, check_access
@@ -22,7 +23,7 @@ from api.language import choose_language
 from api.logs import request_logger
 from api.member_tokens import TokenReader, TokenRules
 from api.metrics import Metrics, RequestFigures
-from api.openapi import JSON_MEDIA_TYPE, Operation, Reply
+from api.openapi import JSON_MEDIA_TYPE, NAME_CONVERTER, Operation, Reply
 from api.own_member import own_body, own_path
 from api.problems import (
     INTERNAL_ERROR,
@@ -62,11 +63,18 @@ WARM_COUNT = 10
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
+class NameConverter(BaseConverter):
+    """A name in a path."""
+
+    regex = "[^/:]+"
+
+
 def create_app(services: Services) -> Flask:
     """Make the application: a route per operation, one shape for errors, one log line per request."""
     app = Flask("memberwise", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.url_map.merge_slashes = False
+    app.url_map.converters[NAME_CONVERTER] = NameConverter
     for operation in OPERATIONS:
         view = _endpoint(operation, services)
         app.add_url_rule(operation.rule, operation.id, view, methods=[operation.method])

@@ -19,6 +19,8 @@ from recommender.ids import MAX_ID_BYTES
 
 Json = dict[str, Any]
 JSON_MEDIA_TYPE = "application/json"
+NAME_CONVERTER = "name"
+"""The kind of path parameter that the parameter `name` has."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_PATTERN = r"^[!-~]{1,200}$"
 """Visible ASCII."""
@@ -71,8 +73,8 @@ class Operation:
 
     @property
     def rule(self) -> str:
-        """The path as a routing rule."""
-        return _PATH_PARAMETER.sub(r"<\1>", self.path)
+        """The path as a routing rule; names, unlike ids, end at a colon, behind which a verb stands."""
+        return _PATH_PARAMETER.sub(r"<\1>", self.path).replace("<name>", f"<{NAME_CONVERTER}:name>")
 
     @property
     def all_problems(self) -> tuple[ProblemKind, ...]:

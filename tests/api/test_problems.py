@@ -58,7 +58,7 @@ def test_without_a_key(shared_client: CheckedClient, operation: Operation, heade
 
 @pytest.mark.parametrize("operation", GUARDED, ids=name)
 def test_without_the_scope(shared_client: CheckedClient, shared_services: Services, operation: Operation) -> None:
-    token = make_key(shared_services.database, "models")
+    token = make_key(shared_services.database, "campaigns")
     response = shared_client.call(operation.method, path_of(operation), {"Authorization": f"Bearer {token}"})
     assert response.status_code == 403
     assert kind_of(response.json) == "forbidden"
