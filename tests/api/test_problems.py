@@ -34,6 +34,12 @@ WITH_BODY = [operation for operation in OPERATIONS if operation.body is not None
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
+@pytest.fixture(scope="module")
+def shared_client(shared_services: Services) -> CheckedClient:
+    """A client that may do everything, of the shared shop."""
+    return CheckedClient(create_app(shared_services), make_key(shared_services.database, "admin"))
+
+
 def name(operation: Operation) -> str:
     return operation.id
 
