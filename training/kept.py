@@ -54,6 +54,7 @@ def open_kept(
     erased: Iterable[str],
     replaced: Mapping[str, str],
     links: Mapping[str, str],
+    unprofiled: Iterable[str] = (),
 ) -> None:
     """Make the view `kept`: events that can matter, without superseded, cancelled, unpaid and returned lines.
 
@@ -67,6 +68,7 @@ def open_kept(
         erased: subjects to leave out.
         replaced: item id in use by replaced item id.
         links: member id by linked subject.
+        unprofiled: subjects whose events count like those of unknown customers.
     """
     source = _source(engine, [str(path) for path in files], live)
     item_id = "item_id"
@@ -76,7 +78,9 @@ def open_kept(
         item_id = "coalesce(successor, item_id)"
     kinds = texts(str(kind) for kind in (*HISTORY_KINDS, EventKind.RETURN))
     wanted = f"micros < {limit_micros} AND kind IN ({kinds}) AND item_id IS NOT NULL"
-    gone = sorted(erased)
+    gone, unnamed = sorted(erased), sorted(unprofiled)
+    if unnamed:
+        _put(engine, "unprofiled", subject=unnamed)
     if gone:
         _put(engine, "erased", subject=gone)
         wanted += " AND (subject IS NULL OR subject NOT IN (SELECT subject FROM erased))"
@@ -84,7 +88,11 @@ def open_kept(
     _count_corrected(engine)
     returned = find_returned(engine, links)
     without = " ANTI JOIN returned USING (event_id)" if returned else ""
-    engine.execute(f"CREATE VIEW kept AS SELECT * FROM counted{without} WHERE kind <> 'return'")
+    chosen = "*"
+    if unnamed:
+        nobody = "CASE WHEN subject IN (SELECT subject FROM unprofiled) THEN NULL ELSE subject END"
+        chosen = f"* REPLACE ({nobody} AS subject)"
+    engine.execute(f"CREATE VIEW kept AS SELECT {chosen} FROM counted{without} WHERE kind <> 'return'")
 
 
 def _source(engine: duckdb.DuckDBPyConnection, files: Sequence[str], live: pa.Table) -> str:

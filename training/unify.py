@@ -30,7 +30,7 @@ from recommender.storage.database import Database
 from recommender.storage.event_log import open_event_log, registered_files
 from recommender.storage.identities import active_links, erased_subjects
 from recommender.storage.items import CatalogFact, catalog_facts, replacements, same_products, substitutes
-from recommender.storage.members import member_kinds
+from recommender.storage.members import member_kinds, unprofiled_members
 from recommender.storage.statements import last_sequence
 from recommender.storage.stores import store_regions
 from recommender.storage.types import to_micros
@@ -51,6 +51,7 @@ class _Sources:
     """What is read from SQL in one snapshot.
 
     files: the registered files of the log.  live: events that the log lacks.  links: member id by subject.
+    unprofiled: subjects of members who opted out and of minors: their purchases count as those of unknown customers.
     """
 
     files: list[Path]
@@ -58,6 +59,7 @@ class _Sources:
     links: dict[str, str]
     kinds: dict[str, str]
     erased: frozenset[str]
+    unprofiled: frozenset[str]
     replaced: dict[str, str]
     sequence: int
 
@@ -139,12 +141,14 @@ def _entries(reader: KeptReader, found: Found, rows: _Rows) -> Entries:
 
 def _read_sources(connection: Connection, settings: CoreSettings, limit: datetime) -> _Sources:
     log = open_event_log(settings)
+    links, barred = dict(active_links(connection)), unprofiled_members(connection, limit)
     return _Sources(
         files=log.paths(registered_files(connection, before=limit)),
         live=unlogged_events(connection),
-        links=dict(active_links(connection)),
+        links=links,
         kinds=member_kinds(connection),
         erased=erased_subjects(connection),
+        unprofiled=frozenset(map(member_subject, barred)) | {name for name, owner in links.items() if owner in barred},
         replaced=replacements(connection),
         sequence=last_sequence(connection),
     )
@@ -167,6 +171,7 @@ def _read_kept(settings: CoreSettings, sources: _Sources, limit: datetime) -> tu
             sources.erased,
             sources.replaced,
             sources.links,
+            sources.unprofiled,
         )
         reader = KeptReader(engine)
         return reader, reader.entries(), reader.sales()

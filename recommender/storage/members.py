@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from recommender.columns import LEARNED_KINDS
 from recommender.events import member_subject
 from recommender.storage.statements import fetch
-from recommender.storage.types import from_day_number
+from recommender.storage.types import from_day_number, to_day_number
 
 ADULT_AGE_YEARS = 18
 PERSONALIZATION = "personalization"
@@ -32,6 +32,17 @@ SELECT NULL, NULL, NULL, NULL, NULL,
   (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'personalization'
    ORDER BY at DESC, granted LIMIT 1),
   (SELECT 1 FROM erased_subjects WHERE subject = ?), NULL"""
+
+_REFUSED = """
+SELECT DISTINCT member_id FROM consents c WHERE purpose = 'personalization' AND NOT granted
+  AND NOT EXISTS (SELECT 1 FROM consents l
+    WHERE l.member_id = c.member_id AND l.purpose = c.purpose AND l.at > c.at)"""
+_MINORS = """
+SELECT member_id FROM members m
+WHERE (adult = 'false' OR (COALESCE(adult, 'unknown') = 'unknown' AND birth_date > ?))
+  AND NOT COALESCE((SELECT granted FROM consents c
+    WHERE c.member_id = m.member_id AND c.purpose = 'guardian_personalization'
+    ORDER BY at DESC, granted LIMIT 1), FALSE)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,15 @@ def read_member(connection: Connection, member_id: str, now: datetime) -> Member
         adult=adult,
         personalised=kind in LEARNED_KINDS and allowed,
     )
+
+
+def unprofiled_members(connection: Connection, now: datetime) -> frozenset[str]:
+    """Return the ids of members whose history makes no profile: opted out, or minors without a guardian's consent."""
+    today = now.date()
+    last = today.replace(year=today.year - ADULT_AGE_YEARS, day=min(today.day, 28) if today.month == 2 else today.day)
+    refused = fetch(connection, _REFUSED)
+    minors = fetch(connection, _MINORS, (to_day_number(last),))
+    return frozenset(row[0] for row in (*refused, *minors))
 
 
 def member_kinds(connection: Connection) -> dict[str, str]:
