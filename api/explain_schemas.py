@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.fields import Answer, Id
-from api.schemas import ReasonAnswer, RecommendationRequest
+from api.slate_schemas import ReasonAnswer, SlateBody
 from recommender.explanation import LOOK_DEPTH, Outcome
 from recommender.query import Scenario
 
@@ -41,7 +41,7 @@ _ANSWER: JsonDict = {
 }
 
 
-class ExplanationRequest(RecommendationRequest):
+class ExplanationRequest(SlateBody):
     """Which item of which slate to explain: a request for the slate, and the item."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_REQUEST, {"scenario": "trending", "item_id": "bread"}]})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from api.described import title_of
 from api.services import Call, Services
-from api.slates import Body, reason_body, serving_now, title_of
+from api.slates import Body, reason_body, serving_now
 from recommender.explanation import Explanation, explain_item
 from recommender.request import SlateRequest
 from recommender.storage.catalog import read_items

@@ -143,6 +143,7 @@ _TAGS = {
     "recommendations": "Slates of items for members, identities and unknown customers.",
     "events": "What customers did; changes their next answer.",
     "catalog": "Items, stores, stock, members and identities.",
+    "scenarios": "What marketers set of each placement, every version of it.",
     "reports": "What came of recommendations, and experiments between two ways to make them.",
     "members": "What is held on one member: profile, what was shown, consents, export, erasure.",
     "operations": "Health, figures and this document.",

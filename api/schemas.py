@@ -1,6 +1,4 @@
-"""Request and response bodies of recommendations, events and operations; `table_schemas.py` has the tables'
-rows.
-"""
+"""Request and response bodies of events and operations; slates have `slate_schemas.py`, tables `table_schemas.py`."""
 
 from __future__ import annotations
 
@@ -11,23 +9,13 @@ from pydantic import ConfigDict, Field, ValidationError, WrapValidator, model_va
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
 from api.fields import Answer, Attributes, Body, Cents, Id, Namespace, Text, UtcTime, wrong
-from api.request_context import ContextBody
 from recommender.events import EventKind
-from recommender.query import Scenario
 
-MAX_COUNT = 100
-MAX_EXCLUDED = 1_000
 MAX_EVENTS = 1_000
 _INT32 = 2**31 - 1
 
 Lax = Field(strict=False)
 Channel = Annotated[str, Field(description="One of the known channels.", max_length=64)]
-Count = Annotated[int, Field(ge=1, le=MAX_COUNT, description="Items wanted.")]
-Excluded = Annotated[list[Id], Field(max_length=MAX_EXCLUDED, description="Items that must not be shown.")]
-ScenarioField = Annotated[Scenario, Field(strict=False, description="The placement: what makes a good slate here.")]
-StoreField = Annotated[
-    Id | None, Field(description="The shop or online store whose stock, assortment and prices hold.")
-]
 
 
 class Identity(Body):
@@ -37,147 +25,10 @@ class Identity(Body):
     value: Id
 
 
-def _one_customer(member_id: str | None, identity: Identity | None) -> None:
+def one_customer(member_id: str | None, identity: Identity | None) -> None:
+    """Refuse a body that names its customer twice."""
     if member_id is not None and identity is not None:
         raise wrong("customer", "The customer is named twice.", "`member_id`, or `identity`, or neither")
-
-
-class SlateQuery(Body):
-    """What any slate is asked for, as query parameters."""
-
-    store_id: StoreField = None
-    channel: Channel | None = None
-    count: Count = 10
-    exclude: Excluded = Field(default_factory=list)
-
-
-class RecommendationQuery(SlateQuery):
-    """What a slate is asked for, as query parameters."""
-
-    scenario: ScenarioField = Scenario.HOME
-
-
-class RecommendationRequest(RecommendationQuery):
-    """What a slate is asked for, and for whom: a member, an identity, or nobody known."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "scenario": "home",
-                    "member_id": "1008",
-                    "store_id": "shop-12",
-                    "channel": "app",
-                    "count": 5,
-                },
-                {"scenario": "trending", "count": 10},
-                {"scenario": "discover", "identity": {"namespace": "wechat_openid", "value": "oAbc123"}},
-                {"scenario": "similar", "context": {"item_id": "milk-1l"}, "count": 5},
-                {"scenario": "basket", "member_id": "1008", "context": {"basket_item_ids": ["milk-1l", "bread"]}},
-                {
-                    "scenario": "session",
-                    "channel": "web",
-                    "context": {"events": [{"item_id": "bread"}, {"item_id": "milk-1l", "kind": "basket_add"}]},
-                },
-            ]
-        }
-    )
-    member_id: Id | None = None
-    identity: Identity | None = None
-    context: ContextBody = Field(default_factory=ContextBody)
-
-    @model_validator(mode="after")
-    def _customer(self) -> RecommendationRequest:
-        _one_customer(self.member_id, self.identity)
-        return self
-
-
-class ReasonAnswer(Answer):
-    """Why an item is shown: a code for programs, a sentence for people, and the facts behind it."""
-
-    code: str
-    text: str
-    evidence: dict[str, str | int | float]
-
-
-class AvailabilityAnswer(Answer):
-    """What is known of the item's stock in the store asked about."""
-
-    store_id: str | None
-    on_hand: float | None
-    state: Literal["known", "unknown"]
-
-
-class SlateItem(Answer):
-    """One item of the slate; `price_cents` is the price in the store asked about, now, or null."""
-
-    item_id: str
-    title: str | None
-    position: int = Field(ge=1)
-    score: float
-    reasons: list[ReasonAnswer]
-    price_cents: int | None
-    sponsored: bool
-    availability: AvailabilityAnswer
-    coupon: None = None
-
-
-class ExperimentGroup(Answer):
-    """The experiment that the customer takes part in here, and the group that answered."""
-
-    name: str
-    group: Literal["control", "treatment"]
-
-
-class RecommendationAnswer(Answer):
-    """The slate. `strategy` names the path that made it, `flags` what was not known, `dropped` what rules
-    removed.
-    """
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "recommendation_id": "019c5a2f1b3d8e6a4c0f7b9d2e1a5c3",
-                    "scenario": "home",
-                    "bundle_id": "2026-03-01-4f1c9a7be2d0",
-                    "strategy": "personal",
-                    "experiment": None,
-                    "flags": [],
-                    "items": [
-                        {
-                            "item_id": "milk-1l",
-                            "title": "Whole milk, 1 l",
-                            "position": 1,
-                            "score": 0.91,
-                            "reasons": [
-                                {
-                                    "code": "bought_regularly",
-                                    "text": "Bought every 7 days",
-                                    "evidence": {"interval_days": 7},
-                                }
-                            ],
-                            "price_cents": 129,
-                            "sponsored": False,
-                            "availability": {"store_id": "shop-12", "on_hand": 14, "state": "known"},
-                            "coupon": None,
-                        }
-                    ],
-                    "dropped": {"out_of_stock": 3},
-                    "next": None,
-                }
-            ]
-        }
-    )
-    recommendation_id: str
-    scenario: Scenario
-    bundle_id: str
-    strategy: str
-    experiment: ExperimentGroup | None = None
-    flags: list[str]
-    items: list[SlateItem]
-    dropped: dict[str, int]
-    next: None = None
 
 
 class EventRow(Body):
@@ -207,7 +58,7 @@ class EventRow(Body):
 
     @model_validator(mode="after")
     def _customer(self) -> EventRow:
-        _one_customer(self.member_id, self.identity)
+        one_customer(self.member_id, self.identity)
         return self
 
 

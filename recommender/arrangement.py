@@ -25,12 +25,14 @@ class Arrangement:
     pins: (position, row), distinct positions from 1 and rows, by rising position.
     diversity: strength in place of the fitted one; None leaves that.
     repeat_share: the part held for items bought before; None leaves the fitted order.
+    plain: the scores alone order, whatever was fitted.
     """
 
     boosts: tuple[tuple[BoolVector, float], ...] = ()
     pins: tuple[tuple[int, int], ...] = ()
     diversity: float | None = None
     repeat_share: float | None = None
+    plain: bool = False
 
     def boosted(self, row: RowVector, score: FloatVector) -> FloatVector:
         """Return the scores of candidates after boosts, float32, (n,)."""

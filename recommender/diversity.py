@@ -137,6 +137,8 @@ class Spread:
             row: int32, (n,), the candidates, best first.
         Returns: int64, (n,), positions.
         """
+        if query.arrangement.plain:
+            return np.arange(len(row))
         order = self.diversity.order(query.scenario, row, query.arrangement.diversity)
         calibration, repeat_share, history = self.calibration, query.arrangement.repeat_share, query.history
         fitted = calibration.strength > 0 and query.scenario is Scenario.HOME

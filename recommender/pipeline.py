@@ -87,7 +87,7 @@ class Recommender:
         """
         if not queries:
             return []
-        subjects = [self._subject(query) for query in queries]
+        subjects = [self.subject(query) for query in queries]
         pins = [pins_of(query, subject) for query, subject in zip(queries, subjects, strict=True)]
         asked = [beside_pins(query, chosen, len(self.items)) for query, chosen in zip(queries, pins, strict=True)]
         found = self._find(asked, subjects, [self._heeded(query.scenario) for query in asked], stages)
@@ -101,18 +101,18 @@ class Recommender:
 
     def find(self, queries: Sequence[Query]) -> Found:
         """Return the ranked candidates of each query, of all retrievers, before the rules; blends are tuned on them."""
-        subjects = [self._subject(query) for query in queries]
+        subjects = [self.subject(query) for query in queries]
         everyone = frozenset(part.name for part in self.retrievers)
         return self._find(queries, subjects, [everyone] * len(queries))
 
     def look(self, query: Query) -> tuple[BoolVector | None, Found]:
         """Return the items that a query's scenario is about, and the candidates from which recommend() begins."""
-        subject = self._subject(query)
+        subject = self.subject(query)
         return subject, self._find([query], [subject], [self._heeded(query.scenario)])
 
     def look_deeper(self, query: Query) -> Found:
         """Return the candidates among the allowed items only, from which recommend() makes a slate otherwise short."""
-        subject, allowed = self._subject(query), all_masks(query)
+        subject, allowed = self.subject(query), all_masks(query)
         inside = subject if allowed is None else both(subject, allowed[: len(self.items)])
         return self._find([query], [inside], [self._heeded(query.scenario)])
 
@@ -134,7 +134,7 @@ class Recommender:
         stages.end(Stage.RANK)
         return Found(batch, pool, ranked)
 
-    def _subject(self, query: Query) -> BoolVector | None:
+    def subject(self, query: Query) -> BoolVector | None:
         """Return the items that a query's scenario is about, None for all; without new items `new` is about all."""
         subject = scenario_mask(query, len(self.items))
         if query.scenario is not Scenario.NEW:

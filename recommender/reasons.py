@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from recommender.arrangement import PINNED
 from recommender.candidates import Slate
 from recommender.history import MINUTES_PER_DAY
 from recommender.interactions import Pairs
@@ -45,6 +46,7 @@ class ReasonCode(StrEnum):
     BOUGHT_AFTER_VIEWING = "bought_after_viewing"
     POPULAR_AMONG_LIKE = "popular_among_like"
     OF_THE_SEASON = "of_the_season"
+    PICKED = "picked"
 
 
 _OF_SOURCE = {
@@ -63,6 +65,7 @@ _OF_SOURCE = {
     "arrivals": ReasonCode.NEW,
     "similar": ReasonCode.SIMILAR_TO,
     "substitutes": ReasonCode.INSTEAD_OF,
+    PINNED: ReasonCode.PICKED,
 }
 _BY_MEMBERS = frozenset({"factors", "peers"})
 """Retrievers for which similar members speak."""
@@ -96,6 +99,7 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.BOUGHT_AFTER_VIEWING: "Bought by members who looked at {item}",
         ReasonCode.POPULAR_AMONG_LIKE: "Sells well among products like {item}",
         ReasonCode.OF_THE_SEASON: "Sells better than usual at this time",
+        ReasonCode.PICKED: "Picked by the shop",
     },
     "zh": {
         ReasonCode.BOUGHT_REGULARLY: "买过{times}次，约每{every_days}天一次，上次是{last_on}",
@@ -114,6 +118,7 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.BOUGHT_AFTER_VIEWING: "看过{item}的会员也买了它",
         ReasonCode.POPULAR_AMONG_LIKE: "与{item}同类的热卖商品",
         ReasonCode.OF_THE_SEASON: "每逢此时更好卖",
+        ReasonCode.PICKED: "商家精选",
     },
 }
 LANGUAGES = tuple(_TEXTS)

@@ -18,6 +18,8 @@ from recommender.storage.live import LiveView
 
 FILTER_EMPTY = "filter_empty"
 """Flag: no item at all passes the filters."""
+PIN_DROPPED = "pin_dropped"
+"""Flag: a pinned item is unknown, or rules or the scenario do not allow it to be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +85,18 @@ def steer(placement: Placement, shelf: StoreShelf) -> tuple[tuple[Mask, ...], Ar
     for condition in (kept.bury, asked.bury):
         if condition is not None:
             masks.append(Mask("buried", ~shelf.holds(condition), yields=True))
-    return tuple(masks), _arrangement(placement, shelf), flags
-
-
-def _arrangement(placement: Placement, shelf: StoreShelf) -> Arrangement:
-    kept, asked = placement.steering, shelf.request.steering
-    boosts = tuple((shelf.holds(boost.filter), boost.factor) for boost in (*kept.boosts, *asked.boosts))
-    pins = () if shelf.request.shown else joined(kept, asked)
-    rows = [(pin.position, shelf.catalog.row(pin.item_id)) for pin in pins]
-    return Arrangement(
-        boosts=boosts,
+    pins = () if request.shown else joined(kept, asked)
+    rows = [(pin.position, shelf.catalog.row(pin.item_id)) for pin in pins if pin.position <= request.count]
+    if any(row is None for _, row in rows):
+        flags.append(PIN_DROPPED)
+    arrangement = Arrangement(
+        boosts=tuple((shelf.holds(boost.filter), boost.factor) for boost in (*kept.boosts, *asked.boosts)),
         pins=tuple((position, row) for position, row in rows if row is not None),
         diversity=placement.diversity,
         repeat_share=placement.repeat_share,
+        plain=bool(request.among),
     )
+    return tuple(masks), arrangement, flags
 
 
 def _all_but(item_ids: Sequence[str], catalog: Catalog) -> BoolVector:

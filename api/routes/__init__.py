@@ -13,6 +13,7 @@ from api.routes import (
     operations,
     recommendations,
     reports,
+    scenarios,
     stock,
 )
 
@@ -22,6 +23,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *catalog.OPERATIONS,
     *stock.OPERATIONS,
+    *scenarios.OPERATIONS,
     *reports.OPERATIONS,
     *members.OPERATIONS,
     *experiments.OPERATIONS,

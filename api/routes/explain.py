@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from api import problems
+from api.asking import request_of
 from api.auth import MemberAccess, Scope
 from api.explain_schemas import ExplanationAnswer, ExplanationRequest
 from api.explanations import serve_explanation
 from api.openapi import Operation, Reply
-from api.routes.recommendations import request_of
 from api.services import Call, Services
 
 

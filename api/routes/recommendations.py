@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from api import problems
+from api.asking import NOTHING_SAID, ranking_of, request_of, slate_request, steering_of
 from api.auth import MemberAccess, Scope
-from api.customers import subject_of
+from api.batches import serve_batch
 from api.openapi import Operation, Reply
-from api.problems import INVALID_REQUEST, FieldError, ProblemError
+from api.rank_schemas import RankAnswer, RankRequest
+from api.rankings import serve_ranking
 from api.request_context import ContextBody
-from api.schemas import RecommendationAnswer, RecommendationQuery, RecommendationRequest, SlateQuery
 from api.services import Call, Services
+from api.slate_schemas import (
+    BatchAnswer,
+    BatchRequest,
+    RecommendationAnswer,
+    RecommendationQuery,
+    RecommendationRequest,
+    SimilarQuery,
+)
 from api.slates import serve_slate
-from recommender.context import CONTEXT_FIELDS
-from recommender.errors import InputError
+from api.validation import serve_validation
 from recommender.events import member_subject
 from recommender.query import Scenario
 from recommender.request import SlateRequest
@@ -20,55 +28,40 @@ from recommender.request import SlateRequest
 
 def post_recommendations(services: Services, call: Call, body: RecommendationRequest) -> Reply:
     """Answer with a slate."""
-    return Reply(serve_slate(services, call, request_of(services, body)))
+    return _answer(services, call, request_of(services, body), body.validate_only)
+
+
+def post_recommendations_batch(services: Services, call: Call, body: BatchRequest) -> Reply:
+    """Answer with a slate or a problem for each request."""
+    answers = serve_batch(services, call, body.requests)
+    failed = sum(1 for answer in answers if answer["problem"] is not None)
+    call.notes |= {"slates": len(answers) - failed, "failed": failed}
+    return Reply({"served": len(answers) - failed, "failed": failed, "results": answers})
 
 
 def get_recommendations(services: Services, call: Call, member_id: str, query: RecommendationQuery) -> Reply:
     """Answer with a slate for one member."""
-    request = _request(services, query.scenario, query, member_subject(member_id), NOTHING_SAID)
-    return Reply(serve_slate(services, call, request))
+    steering, subject = steering_of(query), member_subject(member_id)
+    request = slate_request(services, query.scenario, query, subject, NOTHING_SAID, steering)
+    return _answer(services, call, request, query.validate_only)
 
 
-def get_similar_items(services: Services, call: Call, item_id: str, query: SlateQuery) -> Reply:
+def get_similar_items(services: Services, call: Call, item_id: str, query: SimilarQuery) -> Reply:
     """Answer with items like one."""
-    request = _request(services, Scenario.SIMILAR, query, None, ContextBody(item_id=item_id))
-    return Reply(serve_slate(services, call, request))
+    about, steering = ContextBody(item_id=item_id), steering_of(query)
+    request = slate_request(services, Scenario.SIMILAR, query, None, about, steering)
+    return _answer(services, call, request, query.validate_only)
 
 
-def request_of(services: Services, body: RecommendationRequest) -> SlateRequest:
-    """Return what a body asks for. Raises: ProblemError, invalid-request, for what its schema cannot tell."""
-    try:
-        subject = subject_of(body, services.hash_key)
-    except InputError as error:
-        wrong = FieldError("identity.value", error.message, None, error.accepted)
-        raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,)) from None
-    return _request(services, body.scenario, body, subject, body.context)
+def post_ranking(services: Services, call: Call, body: RankRequest) -> Reply:
+    """Answer with a list in order."""
+    return Reply(serve_ranking(services, call, ranking_of(services, body)))
 
 
-def _request(
-    services: Services, scenario: Scenario, asked: SlateQuery, subject: str | None, context: ContextBody
-) -> SlateRequest:
-    if asked.channel is not None and asked.channel not in services.channels:
-        known = "one of " + ", ".join(sorted(services.channels))
-        wrong = FieldError("channel", "The channel is not known.", asked.channel, known)
-        raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
-    needed = CONTEXT_FIELDS.get(scenario)
-    if needed is not None and needed not in context.model_fields_set:
-        accepted = f"`context.{needed}` in the body of POST /v1/recommendations"
-        wrong = FieldError(f"context.{needed}", f"The scenario {scenario} is about it.", None, accepted)
-        raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
-    return SlateRequest(
-        scenario=scenario,
-        count=asked.count,
-        subject=subject,
-        store_id=asked.store_id,
-        channel=asked.channel,
-        exclude=asked.exclude,
-        context=context.value(),
-    )
+def _answer(services: Services, call: Call, request: SlateRequest, validate_only: bool) -> Reply:
+    serve = serve_validation if validate_only else serve_slate
+    return Reply(serve(services, call, request))
 
-
-NOTHING_SAID = ContextBody()
 
 _SLATE = """
 `home`: what this customer may want now, bought before or not. `buy_again`: only what they bought before.
@@ -80,9 +73,28 @@ into the range lately and they have not bought. Four more are about what `contex
 The slate is full whenever enough items can be sold: stock, assortment, seasons and exclusions apply before
 the cut. Who or what is not known never is an error: `flags` says so (`anonymous`, `unknown_member`,
 `unlinked_identity`, `identity_conflict`, `empty_history`, `not_personalised`, `unknown_item`,
-`new_item`, `empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `exposure_not_recorded`) and `strategy`
+`new_item`, `empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `filter_empty`, `pin_dropped`,
+`exposure_not_recorded`) and `strategy`
 names the path taken. `price_cents` is the price in the store asked about, now. Send `recommendation_id` and
 `position` with the events that follow.
+
+`filter` limits what may be shown (`docs/filters.md`), `exclude` takes items out, `boosts` multiply scores, `bury`
+leaves items for the end, `pins` put items at positions; the scenario's own settings (`/v1/scenarios`) hold beside
+them. An item that rules forbid is not shown by a pin either: the slate is filled with others and flagged
+`pin_dropped`. Send `next` with the same request for more without repeats, also after another bundle was promoted; it
+ends after 500 items. `validate_only` says what would apply, and neither serves nor records anything.
+"""
+
+_BATCH = """
+Up to 100 requests of `POST /v1/recommendations`, answered together, each with a slate or a problem of its own, in the
+order sent. One that cannot be answered does not hold up the others.
+"""
+
+_RANK = """
+Puts a list of yours in order for a customer, best first, by the models of `home` alone: no settings of scenarios,
+no variety. What may not be shown (sold out, recalled, restricted, unknown) comes last, without a position, with the
+rule that says why. Recorded as shown under the scenario `rank`, so that events with its `recommendation_id` and
+`position` are credited.
 """
 
 OPERATIONS = (
@@ -98,6 +110,21 @@ OPERATIONS = (
         scope=Scope.RECOMMEND,
         member=MemberAccess.BODY,
         body=RecommendationRequest,
+        problems=(problems.NO_BUNDLE,),
+        localized=True,
+    ),
+    Operation(
+        id="post_recommendations_batch",
+        method="POST",
+        path="/v1/recommendations:batch",
+        tag="recommendations",
+        summary="Several slates in one call.",
+        description=_BATCH,
+        view=post_recommendations_batch,
+        answers={200: BatchAnswer},
+        scope=Scope.RECOMMEND,
+        member=MemberAccess.BODY,
+        body=BatchRequest,
         problems=(problems.NO_BUNDLE,),
         localized=True,
     ),
@@ -127,8 +154,22 @@ OPERATIONS = (
         answers={200: RecommendationAnswer},
         scope=Scope.RECOMMEND,
         member=MemberAccess.OPEN,
-        query=SlateQuery,
+        query=SimilarQuery,
         problems=(problems.NO_BUNDLE,),
         localized=True,
+    ),
+    Operation(
+        id="post_ranking",
+        method="POST",
+        path="/v1/rank",
+        tag="recommendations",
+        summary="Put a list of items in order for a customer.",
+        description=_RANK,
+        view=post_ranking,
+        answers={200: RankAnswer},
+        scope=Scope.RECOMMEND,
+        member=MemberAccess.BODY,
+        body=RankRequest,
+        problems=(problems.NO_BUNDLE,),
     ),
 )

@@ -12,7 +12,7 @@ from api.settings import ServiceSettings
 from tests.api.checked import CheckedClient
 from tests.shop import make_key, open_shop, settings_at
 
-SCOPES = ("recommend", "events", "catalog")
+SCOPES = ("recommend", "events", "catalog", "campaigns")
 
 
 @pytest.fixture

@@ -5,13 +5,8 @@ import pytest
 
 from api.problems import INVALID_JSON, INVALID_REQUEST, ProblemError
 from api.reading import field_errors, read_body, read_path, read_query
-from api.schemas import (
-    EventRow,
-    EventsRequest,
-    RecommendationQuery,
-    RecommendationRequest,
-    UnreadableEvent,
-)
+from api.schemas import EventRow, EventsRequest, UnreadableEvent
+from api.slate_schemas import RecommendationQuery, RecommendationRequest
 from api.table_schemas import InventoryRequest, ItemsRequest, LinksRequest
 from recommender.query import Scenario
 
@@ -47,7 +42,8 @@ def test_each_wrong_field_is_named_with_value_and_what_is_accepted() -> None:
         "scenario": ("x", SCENARIOS),
         "limit": (
             5,
-            "one of store_id, channel, count, exclude, scenario, member_id, identity, context",
+            "one of store_id, reachable_store_ids, channel, count, exclude, next, filter, boosts, bury, pins,"
+            " scenario, member_id, identity, context, validate_only",
         ),
         "store_id": (7, "text"),
         "exclude[1]": ("", "text of 1 to 128 bytes of UTF-8 without NUL"),
@@ -63,7 +59,7 @@ def test_each_wrong_field_is_named_with_value_and_what_is_accepted() -> None:
         ({"count": True}, "count", "a whole number"),
         ({"count": 101}, "count", "at most 100"),
         ({"count": None}, "count", "a whole number"),
-        ({"exclude": ["x"] * 1001}, "exclude", "at most 1000 entries"),
+        ({"exclude": ["x"] * 10001}, "exclude", "at most 10000 entries"),
         ({"exclude": "x"}, "exclude", "a list"),
         ({"identity": {"namespace": "card"}}, "identity.value", "this field is required"),
         ({"identity": {"namespace": "Card", "value": "1"}}, "identity.namespace", None),
