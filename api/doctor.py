@@ -12,7 +12,7 @@ from pathlib import Path
 
 from api.settings import ServiceSettings
 from recommender.errors import MemberwiseError
-from recommender.exposures import spool_files
+from recommender.exposures import FULL_SPOOL_BYTES, spool_files
 from recommender.registry import Registry
 from recommender.settings import unknown_variables
 from recommender.storage.database import HEAD, Database
@@ -23,7 +23,6 @@ from recommender.storage.stock_keeper import StockKeeper
 
 LEAST_FREE_BYTES = 1 << 30
 OLD_BUNDLE = timedelta(days=30)
-FULL_SPOOL_BYTES = 256 << 20
 ORPHAN_AGE = timedelta(hours=1)
 """Files younger than this may belong to a load that is under way."""
 EARLIEST_NOW = datetime(2025, 1, 1, tzinfo=UTC)

@@ -28,7 +28,15 @@ LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 EVENT_LAG_SECONDS = (1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0, 604800.0)
 UNFILLED = "too_few_candidates"
 """Reason of a fallback: the candidates did not fill the slate, popular items did."""
-_REASONS = ("not_personalised", "anonymous", "identity_conflict", "unknown_member", "empty_context", "empty_history")
+_REASONS = (
+    "store_unavailable",
+    "not_personalised",
+    "anonymous",
+    "identity_conflict",
+    "unknown_member",
+    "empty_context",
+    "empty_history",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ FILE_BYTES = 32 << 20
 """A file that has grown to this size is left for a new one."""
 PART_BYTES = 1 << 20
 """Most bytes read from a spool file at once."""
+FULL_SPOOL_BYTES = 256 << 20
+"""With more than this in its folder nobody seems to move exposures into the database."""
 RETRY_AFTER = timedelta(seconds=1)
 """How long a process waits before it tries a failing disk again."""
 

@@ -14,6 +14,7 @@ from api.problems import FieldError, ProblemError
 from api.schemas import LiveAnswer, OpenApiAnswer, ReadyAnswer
 from api.services import Call, Services
 from recommender.errors import MemberwiseError
+from recommender.exposures import FULL_SPOOL_BYTES, spool_files
 
 TAG = "operations"
 
@@ -24,36 +25,47 @@ def live(_services: Services, _call: Call) -> Reply:
 
 
 def ready(services: Services, _call: Call) -> Reply:
-    """Say whether recommendations can be answered, and what is missing if not."""
-    missing: list[FieldError] = []
-    try:
-        with services.database.read() as connection:
-            connection.exec_driver_sql("SELECT 1")
-    except MemberwiseError as error:
-        missing.append(FieldError("database", error.message, None, "a database that answers"))
+    """Say whether recommendations can be answered, what is missing if not, and what works less well."""
     serving = services.serving.current()
+    away = _database_problem(services)
     if serving is None:
         detail = services.serving.problem() or "No bundle is promoted."
-        missing.append(FieldError("bundle", detail, None, problems.NO_BUNDLE.meaning))
-    if missing or serving is None:
+        missing = [FieldError("bundle", detail, None, problems.NO_BUNDLE.meaning)]
+        if away is not None:
+            missing.insert(0, FieldError("database", away, None, "a database that answers"))
         raise ProblemError(problems.NOT_READY, "; ".join(entry.detail for entry in missing), tuple(missing))
     return Reply(
         {
             "status": "ready",
             "bundle_id": serving.bundle.bundle_id,
             "trained_until": serving.bundle.trained_until.isoformat(),
-            "warnings": _warnings(services),
+            "warnings": _warnings(services, away),
         }
     )
 
 
-def _warnings(services: Services) -> list[str]:
+def _database_problem(services: Services) -> str | None:
+    """Return why the database does not answer; None if it does."""
+    try:
+        with services.database.read() as connection:
+            connection.exec_driver_sql("SELECT 1")
+    except MemberwiseError as error:
+        return error.message
+    return None
+
+
+def _warnings(services: Services, away: str | None) -> list[str]:
     found = []
+    if away is not None:
+        found.append(f"The database is away; answers come from the bundle, and nothing can be written: {away}")
     problem = services.serving.problem()
     if problem is not None:
         found.append(f"The promoted bundle is not served: {problem}")
     if services.exposures.failed:
         found.append(f"{services.exposures.failed} exposures could not be recorded by this worker.")
+    waiting = sum(file.stat().st_size for file in spool_files(services.settings.spool_folder))
+    if waiting > FULL_SPOOL_BYTES:
+        found.append(f"{waiting >> 20} MiB of exposures wait in the spool: is `memberwise worker` running?")
     return found
 
 
@@ -88,7 +100,8 @@ OPERATIONS = (
         tag=TAG,
         summary="Can recommendations be answered?",
         description=(
-            "For a load balancer. When something is missing, the problem's `errors` say what, and what to do."
+            "For a load balancer. When something is missing, the problem's `errors` say what, and what to do. While the"
+            " database is away but a bundle is served, the service stays ready and `warnings` says so."
         ),
         view=ready,
         answers={200: ReadyAnswer},
