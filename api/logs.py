@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import orjson
 import structlog
+
+from recommender.errors import MemberwiseError
+
+MOST_CAUSES = 5
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -41,15 +46,42 @@ def configure_logging(level: str) -> None:
         ],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
+            _with_trace,
             structlog.processors.JSONRenderer(serializer=_text),
         ],
     )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
+    # A line that cannot be written would be told on standard error with all its values.
+    logging.raiseExceptions = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(_LEVELS[level])
+
+
+def trace_of(error: BaseException) -> str:
+    """Return where an error came from, and its causes: types and places in the code, without their messages.
+
+    Messages of drivers and libraries repeat values, such as the ids in a row that could not be stored.
+    """
+    parts, current = [], error
+    while True:
+        lines = "".join(traceback.format_tb(current.__traceback__))
+        own = f": {current.message}" if isinstance(current, MemberwiseError) else ""
+        parts.append(f"{lines}{type(current).__module__}.{type(current).__qualname__}{own}")
+        cause = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        if cause is None or len(parts) == MOST_CAUSES:
+            return "\ncaused by:\n".join(parts)
+        current = cause
+
+
+def _with_trace(_logger: Any, _name: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put the trace of an error into a line."""
+    found = line.pop("exc_info", None)
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        line["exception"] = trace_of(error)
+    return line
 
 
 def _text(line: Any, **_: object) -> str:

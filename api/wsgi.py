@@ -28,6 +28,18 @@ class PlainLogger(Logger):  # type: ignore[misc]
         self.error_log.handlers = []
         self.error_log.propagate = True
 
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log a warning; of a request that cannot be read, nothing it says."""
+        if msg.startswith("Invalid request"):
+            msg, args = "invalid_request", ()
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """Log an error with its trace; its place in the code tells more than the address, which may name a member."""
+        if str(msg).startswith("Error handling request"):
+            msg, args = "request_not_handled", ()
+        super().exception(msg, *args, **kwargs)
+
 
 class Service(BaseApplication):  # type: ignore[misc]
     """Gunicorn with our settings; each worker builds its own application after the fork."""
