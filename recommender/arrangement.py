@@ -65,7 +65,9 @@ def put_pins(slate: Slate, pins: tuple[tuple[int, int], ...], count: int) -> Sla
     order = order[:count]
     dropped = {rule: number for rule, number in slate.dropped.items() if rule != PINNED}
     row = np.array([row for row, _, _ in order], np.int32)
-    return Slate(row, _beside([score for _, score, _ in order]), tuple(s for _, _, s in order), slate.strategy, dropped)
+    source = tuple(name for _, _, name in order)
+    scores = _beside([score for _, score, _ in order])
+    return Slate(row, scores, source, slate.strategy, dropped, slate.instead_of)
 
 
 def _beside(scores: list[float | None]) -> FloatVector:

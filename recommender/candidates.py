@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,7 @@ class Slate:
 
     row: int32, (k,), best first.  score: float32, (k,).  source: the retriever that ranked each item highest.
     strategy: which path made the slate.  dropped: candidates removed, by rule.
+    instead_of: by the row of a substitute, the row of the item that is sold out.
     """
 
     row: RowVector
@@ -93,6 +94,7 @@ class Slate:
     source: tuple[str, ...]
     strategy: str
     dropped: dict[str, int]
+    instead_of: Mapping[int, int] = field(default_factory=dict)
 
 
 def segment_numbers(indptr: IntVector) -> IntVector:

@@ -74,7 +74,7 @@ class Exploration:
             chance[positions] = self.share / len(pool) + (1 - self.share) * (order[positions] == positions)
         strategy = f"{slate.strategy}{EXPLORED}" if self.shuffled else slate.strategy
         source = tuple(slate.source[at] for at in order)
-        cut = Slate(slate.row[order], slate.score[order], source, strategy, slate.dropped)
+        cut = Slate(slate.row[order], slate.score[order], source, strategy, slate.dropped, slate.instead_of)
         return cut, tuple(chance.tolist())
 
 

@@ -65,9 +65,12 @@ class QuerySource:
         bundle: the bundle that is served.
         database: where members, links and recent events are.
         channel_kinds: "online" or "offline" by channel.
+        delicate: whether delicate goods may be likened to others and named in reasons.
     """
 
-    def __init__(self, bundle: Bundle, database: Database, channel_kinds: Mapping[str, str]) -> None:
+    def __init__(
+        self, bundle: Bundle, database: Database, channel_kinds: Mapping[str, str], delicate: bool = False
+    ) -> None:
         recommender = bundle.recommender()
         self._database = database
         self._items: IdIndex = recommender.items
@@ -80,6 +83,7 @@ class QuerySource:
         self._last_sequence = bundle.last_sequence
         self._trained_minute = int(bundle.trained_until.timestamp() // 60)
         self._away_until = 0.0
+        self._delicate = delicate
         self._online = frozenset(name for name, kind in channel_kinds.items() if kind == "online")
 
     def query(
@@ -129,7 +133,9 @@ class QuerySource:
         flags += self._flags(request, state, history, personal) + told
         channel = self._channels.get(request.channel or "", 0)
         history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
-        masks, unknown = build_masks(request, live, store_id, self._online, None if member is None else member.adult)
+        masks, unknown = build_masks(
+            request, live, store_id, self._online, None if member is None else member.adult, self._delicate
+        )
         if unknown:
             flags.append("stock_unknown")
         if state.recent.dislikes:
@@ -147,6 +153,8 @@ class QuerySource:
             masks=(*masks, *steered),
             context=context,
             arrangement=arrangement,
+            newcomers=live.newcomers,
+            unnamed=None if self._delicate else live.standing.delicate,
         )
         query = self._cooled(query, placement, live)
         return query, Who(state.subjects, store_id, tuple(flags))

@@ -19,7 +19,7 @@ REACHABLE_STORES = 32
 
 
 def build_masks(
-    request: SlateRequest, live: LiveView, store_id: str | None, online: Set[str], adult: bool | None
+    request: SlateRequest, live: LiveView, store_id: str | None, online: Set[str], adult: bool | None, delicate: bool
 ) -> tuple[tuple[Mask, ...], bool]:
     """Return the conditions on items, and whether the stock that matters is unknown.
 
@@ -29,6 +29,7 @@ def build_masks(
         store_id: the store that holds for the request, if any.
         online: names of the channels that sell online.
         adult: True only for a customer known to be of age.
+        delicate: whether delicate goods may be likened to others.
     Raises: StoreBusyError if a store must be read and the database is away.
     """
     masks = [Mask("not_sellable", live.sellable(adult)), *_pulled(live)]
@@ -37,7 +38,7 @@ def build_masks(
     shown = [*request.context.item_ids(request.scenario), *request.context.basket_item_ids]
     if shown:
         masks.append(Mask("in_context", _all_but(shown, live)))
-    if request.scenario is Scenario.SIMILAR and live.standing.delicate is not None:
+    if request.scenario is Scenario.SIMILAR and live.standing.delicate is not None and not delicate:
         masks.append(Mask("delicate", ~live.standing.delicate))
     listed = None if store_id is None else live.assortment(store_id)
     if listed is not None:

@@ -9,11 +9,12 @@ the batch it came in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from recommender import stand_ins
 from recommender.arrangement import put_pins
 from recommender.candidates import Candidates, Pool, Slate, unite
 from recommender.diversity import NO_SPREAD, Spread, falling
@@ -26,6 +27,7 @@ from recommender.retrievers import RETRIEVERS
 from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.base import Json, Retriever, State, as_list, as_number, as_table, as_texts
 from recommender.retrievers.popularity import PopularityRetriever
+from recommender.retrievers.substitutes import SubstituteRetriever
 from recommender.rules import (
     NEVER_BOUGHT,
     all_masks,
@@ -154,19 +156,45 @@ class Recommender:
         return part.retrieve(batch, self.depth[part.name])
 
     def _slate(self, query: Query, found: Found, number: int) -> Slate:
-        """Apply the rules to one query's ranked candidates and cut."""
+        """Apply the rules to one query's ranked candidates and cut; substitutes and newcomers join here."""
         part = slice(int(found.pool.indptr[number]), int(found.pool.indptr[number + 1]))
         row, score, source = found.pool.row[part], found.ranked.score[part], found.ranked.source[part]
+        names = (*found.pool.retrievers, stand_ins.NAME)
         dropped = count_dropped(query, row)
         allowed = all_masks(query)
+        heard, worth = row, score
+        others = self._stand_ins(query, row, score, allowed, found.batch.allowed[number])
         if allowed is not None:
             kept = allowed[row]
             row, score, source = row[kept], score[kept], source[kept]
+        if others:
+            row, score, source = stand_ins.joined(others, row, score, source, len(names) - 1)
         score = query.arrangement.boosted(row, score)
         best = np.lexsort((row, -score))
         best = best[self.spread.order(query, row[best])[: query.count]]
-        names = tuple(found.pool.retrievers[column] for column in source[best])
-        return Slate(row[best], falling(score[best]), names, _strategy(query), dropped)
+        slate = Slate(
+            row[best],
+            falling(score[best]),
+            tuple(names[column] for column in source[best]),
+            _strategy(query),
+            dropped,
+            {other.row: other.lost for other in others},
+        )
+        return slate if query.newcomers is None else query.newcomers.join(query, slate, heard, worth, allowed)
+
+    def _stand_ins(
+        self,
+        query: Query,
+        row: RowVector,
+        score: npt.NDArray[np.float32],
+        allowed: BoolVector | None,
+        subject: BoolVector | None,
+    ) -> list[stand_ins.StandIn]:
+        """Return what can take the places of sold-out candidates."""
+        part = next((part for part in self.retrievers if isinstance(part, SubstituteRetriever)), None)
+        if part is None:
+            return []
+        return stand_ins.find_stand_ins(part.likeness, query, row, score, allowed, subject)
 
     def _search_deeper(self, query: Query, slate: Slate) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
@@ -181,7 +209,7 @@ class Recommender:
             last = self._filler(query, firm_masks(query), taken, missing - len(filler))
             filler = np.concatenate((filler, last))
         if len(filler) == 0:
-            return Slate(again.row, again.score, again.source, slate.strategy, slate.dropped)
+            return replace(again, strategy=slate.strategy, dropped=slate.dropped)
         floor = again.score.min(initial=1.0)
         # Filled items come after all others: their scores fall below the lowest and keep their order.
         score = floor * np.float32(0.5) ** np.arange(1, len(filler) + 1, dtype=np.float32)
@@ -191,6 +219,7 @@ class Recommender:
             again.source + ("popularity",) * len(filler),
             f"{slate.strategy}+filled" if len(again.row) else "popular+filled",
             slate.dropped,
+            again.instead_of,
         )
 
     def _filler(self, query: Query, allowed: BoolVector | None, taken: RowVector, missing: int) -> RowVector:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ import scipy.sparse as sp
 from recommender.arrangement import NO_ARRANGEMENT, Arrangement
 from recommender.history import Histories, stack
 from recommender.interactions import Arranged, Pairs, Weights, arrange, summarize, weigh
+
+if TYPE_CHECKING:
+    from recommender.newcomers import Newcomers
 
 BoolVector = npt.NDArray[np.bool_]
 FloatVector = npt.NDArray[np.float32]
@@ -95,6 +99,8 @@ class Query:
         masks: conditions on items (sellable, in stock, filters), in the order in which drops are counted.
         context: the items the request is about; only in CONTEXT_SCENARIOS. It is used even if not `personal`.
         arrangement: how the order is changed by hand.
+        newcomers: the items that are newer than the models; None if there are none.
+        unnamed: bool, (all items,), items that no reason may name, nor say of them what the customer did; None: none.
     """
 
     scenario: Scenario
@@ -106,6 +112,8 @@ class Query:
     masks: tuple[Mask, ...] = ()
     context: Context = NO_CONTEXT
     arrangement: Arrangement = NO_ARRANGEMENT
+    newcomers: Newcomers | None = None
+    unnamed: BoolVector | None = None
     _pairs: dict[Weights, Pairs] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def pairs(self, weights: Weights) -> Pairs:

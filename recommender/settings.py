@@ -264,6 +264,10 @@ class CoreSettings:
             check=_check_channels,
         ),
     )
+    show_delicate_goods: bool = field(
+        default=False,
+        metadata=setting("Let infant formula, medicine and sensitive goods be likened to others and named in reasons."),
+    )
     default_margin_share: float = field(
         default=0.25,
         metadata=setting(

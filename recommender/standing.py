@@ -43,13 +43,14 @@ class StandingRows:
     """What the database says, with ids.
 
     recalled: item ids.  replaced: the code in use now by old code.  festivals: days since 1970-01-01 by name.
-    trust: the policies.
+    trust: the policies.  alike: items that can stand in for one another.
     """
 
     recalled: Sequence[str] = ()
     replaced: Mapping[str, str] = field(default_factory=dict)
     festivals: Mapping[str, Sequence[int]] = field(default_factory=dict)
     trust: Sequence[Trust] = ()
+    alike: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,9 @@ class _Lists:
         now: datetime,
     ) -> None:
         self._recommender = bundle.recommender()
-        self._source = QuerySource(bundle, place.database, place.settings.channel_kinds)
+        self._source = QuerySource(
+            bundle, place.database, place.settings.channel_kinds, place.settings.show_delicate_goods
+        )
         live = LiveState(place.database, self._recommender.items, place.settings.zone)
         self._view: LiveView = live.current(now)
         self._past = _Past(place, bundle, asks, now)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
@@ -17,8 +18,10 @@ from recommender.catalog import Catalog, minute_of
 from recommender.errors import StoreBusyError
 from recommender.filters import MaskCache
 from recommender.ids import IdIndex
+from recommender.newcomers import Likeness, Newcomers
 from recommender.standing import Standing, StandingRows
 from recommender.storage.availability import Availability, FileStock, SqlStock, Stock
+from recommender.storage.buzz import Buzz
 from recommender.storage.database import Database
 from recommender.storage.experiments import read_running
 from recommender.storage.live_rows import read_changed_items, read_changes, read_stores
@@ -42,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 STORES_KEPT = 64
+LIKENESS_SECONDS = 10.0
+"""How long it is kept what new items are like, while none are added."""
 STALE_FILE_SECONDS = 2.0
 """A stock file that nobody has kept for so long when it is opened may be of yesterday."""
 
@@ -90,6 +95,8 @@ class LiveState:
         self._stock_path = stock_file
         self._stock_file: StockFile | None = None
         self._rows = StandingRows()
+        self._buzz = Buzz()
+        self._liken_at = 0.0
         self._catalog = Catalog.of(bundle_items)
         self._view: LiveView | None = None
         self._next_poll = 0.0
@@ -138,7 +145,7 @@ class LiveState:
             counters["inventory"] = file.sequence
         changed = {name for name in _WATCHED if counters.get(name, 0) != self._seen[name]}
         if old is not None and not changed and not _has_other_stock(old, file):
-            return old
+            return self._with_buzz(connection, old)
         catalog = self._catalog
         if "items" in changed:
             catalog = read_changed_items(connection, catalog, self._seen["items"], zone)
@@ -157,6 +164,7 @@ class LiveState:
             stores=read_stores(connection, zone) if old is None or "stores" in changed else old.stores,
             closed_stores=frozenset(),
             standing=standing,
+            newcomers=self._newcomers(connection, catalog, rows, standing),
             placements=read_placements(connection) if old is None or placed else old.placements,
             experiments=read_running(connection) if old is None or "experiments" in changed else old.experiments,
             item_masks=old.item_masks if old is not None and catalog is old.catalog else MaskCache(),
@@ -170,6 +178,28 @@ class LiveState:
         self._catalog, self._rows = catalog, rows
         self._seen |= {name: counters.get(name, 0) for name in changed}
         return view.at(minute)
+
+    def _newcomers(
+        self, connection: Connection, catalog: Catalog, rows: StandingRows, standing: Standing
+    ) -> Newcomers | None:
+        """Return the items newer than the bundle; what they are like is kept for a while: prices change it little."""
+        old, seconds = self._view, time.monotonic()
+        known = None if old is None or old.newcomers is None else old.newcomers.likeness
+        same = old is not None and _same_rows(catalog, old.catalog) and rows is self._rows
+        if not (same and (catalog is self._catalog or seconds < self._liken_at)):
+            self._liken_at = seconds + LIKENESS_SECONDS
+            known = Likeness.of(catalog, rows.alike, standing.successors)
+        if known is None:
+            return None
+        self._buzz.read(connection, catalog, seconds)
+        return Newcomers(known, self._buzz.of(catalog))
+
+    def _with_buzz(self, connection: Connection, view: LiveView) -> LiveView:
+        """Return a view with what has happened to items newer than the bundle; itself if nothing did."""
+        newcomers = view.newcomers
+        if newcomers is None or not self._buzz.read(connection, view.catalog, time.monotonic()):
+            return view
+        return replace(view, newcomers=replace(newcomers, buzz=self._buzz.of(view.catalog)))
 
     def _open_stock_file(self) -> StockFile | None:
         """Return the stock file if it is kept; a new one in its place is opened."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from recommender.catalog import BoolVector, Catalog, CentsVector, StoreFacts
 from recommender.experiments import EVERYWHERE
 from recommender.filters import MaskCache
+from recommender.newcomers import Newcomers
 from recommender.placement import NO_PLACEMENT, Placement
 from recommender.standing import Standing
 from recommender.storage.availability import Availability, SqlStock
@@ -26,7 +27,7 @@ class LiveView:
 
     minute: the present, in minutes since 1970-01-01 UTC.
     stores: what is known of each store.  closed_stores: those closed for good by now.
-    standing: recalls, replaced codes, trust in stock.
+    standing: recalls, replaced codes, trust in stock.  newcomers: items newer than the bundle, None if none is.
     placements: what marketers set, by scenario.  experiments: the one that runs, by scenario.
     item_masks: of filters that ask for nothing but items; kept as long as the catalogue is.
     masks: of filters that ask for prices, stock or the time as well.
@@ -37,6 +38,7 @@ class LiveView:
     stores: Mapping[str, StoreFacts]
     closed_stores: frozenset[str]
     standing: Standing
+    newcomers: Newcomers | None
     placements: Mapping[str, Placement]
     experiments: Mapping[str, RunningExperiment]
     item_masks: MaskCache

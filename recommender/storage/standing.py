@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlalchemy.engine import Connection
 
 from recommender.standing import UNTRACKED, StandingRows, Trust
-from recommender.storage.items import replacements
+from recommender.storage.items import replacements, same_products, substitutes
 from recommender.storage.recalls import read_recalls
 from recommender.storage.statements import fetch
 from recommender.storage.stock_policies import StockPolicy, read_policies
@@ -28,7 +28,8 @@ def read_standing(connection: Connection, known: StandingRows, changed: Set[str]
     if "recalls" in changed:
         known = replace(known, recalled=read_recalls(connection))
     if "item_relations" in changed:
-        known = replace(known, replaced=replacements(connection))
+        alike = [*same_products(connection), *substitutes(connection)]
+        known = replace(known, replaced=replacements(connection), alike=alike)
     if "calendar" in changed:
         known = replace(known, festivals=_festivals(connection))
     if "stock_policies" in changed:
