@@ -114,7 +114,7 @@ def explain_item(recommender: Recommender, query: Query, row: int | None) -> Exp
         source=source,
         sightings=_sightings(recommender, query, found, row if known else None, at),
         contributions={} if at is None else _contributions(recommender, query, found, at),
-        reasons=() if row is None or source is None else _reasons(recommender, query, row, source),
+        reasons=() if row is None or source is None else _reasons(recommender, query, row, source, slate),
     )
 
 
@@ -185,8 +185,8 @@ def _contributions(recommender: Recommender, query: Query, found: Found, at: int
     return {names[column]: float(table[at, column]) for column in order if table[at, column] != 0}
 
 
-def _reasons(recommender: Recommender, query: Query, row: int, source: str) -> tuple[Reason, ...]:
-    alone = Slate(np.array([row], np.int32), np.ones(1, np.float32), (source,), "", {})
+def _reasons(recommender: Recommender, query: Query, row: int, source: str, slate: Slate) -> tuple[Reason, ...]:
+    alone = Slate(np.array([row], np.int32), np.ones(1, np.float32), (source,), "", {}, slate.instead_of)
     return tuple(explain(alone, query, recommender)[0])
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from recommender import stand_ins
 from recommender.arrangement import PINNED
 from recommender.candidates import Slate
 from recommender.history import MINUTES_PER_DAY
@@ -47,6 +48,8 @@ class ReasonCode(StrEnum):
     POPULAR_AMONG_LIKE = "popular_among_like"
     OF_THE_SEASON = "of_the_season"
     PICKED = "picked"
+    IN_PLACE_OF = "in_place_of"
+    FOR_YOU = "for_you"
 
 
 _OF_SOURCE = {
@@ -63,6 +66,7 @@ _OF_SOURCE = {
     "popularity": ReasonCode.POPULAR,
     "trending": ReasonCode.TRENDING,
     "arrivals": ReasonCode.NEW,
+    "newcomers": ReasonCode.NEW,
     "similar": ReasonCode.SIMILAR_TO,
     "substitutes": ReasonCode.INSTEAD_OF,
     PINNED: ReasonCode.PICKED,
@@ -100,6 +104,8 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.POPULAR_AMONG_LIKE: "Sells well among products like {item}",
         ReasonCode.OF_THE_SEASON: "Sells better than usual at this time",
         ReasonCode.PICKED: "Picked by the shop",
+        ReasonCode.IN_PLACE_OF: "In place of {item}, which is sold out",
+        ReasonCode.FOR_YOU: "Chosen for you",
     },
     "zh": {
         ReasonCode.BOUGHT_REGULARLY: "买过{times}次，约每{every_days}天一次，上次是{last_on}",
@@ -119,6 +125,8 @@ _TEXTS: dict[str, dict[ReasonCode, str]] = {
         ReasonCode.POPULAR_AMONG_LIKE: "与{item}同类的热卖商品",
         ReasonCode.OF_THE_SEASON: "每逢此时更好卖",
         ReasonCode.PICKED: "商家精选",
+        ReasonCode.IN_PLACE_OF: "{item}已售罄，可用它代替",
+        ReasonCode.FOR_YOU: "为您推荐",
     },
 }
 LANGUAGES = tuple(_TEXTS)
@@ -158,7 +166,16 @@ def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[R
     place = {int(row): at for at, row in enumerate(pairs.item_row)} if pairs is not None else {}
     partners = partners_of(slate, query, recommender)
     basis = _Basis(query, recommender, pairs, place, partners, _company_of(slate, query, recommender))
-    return [_reasons(int(row), source, basis) for row, source in zip(slate.row, slate.source, strict=True)]
+    reasons = []
+    for row, source in zip(slate.row.tolist(), slate.source, strict=True):
+        lost = slate.instead_of.get(row)
+        if query.unnamed is not None and query.unnamed[row]:
+            reasons.append([Reason(ReasonCode.FOR_YOU, {})])
+        elif lost is not None and source == stand_ins.NAME:
+            reasons.append(_instead(row, lost, basis))
+        else:
+            reasons.append(_reasons(row, source, basis))
+    return reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +194,34 @@ class _Basis:
     partners: Mapping[int, int]
     company: Mapping[int, Mapping[str, Evidence]]
 
+    def hides(self, row: int) -> bool:
+        """Tell whether no reason may name an item."""
+        return self.query.unnamed is not None and bool(self.query.unnamed[row])
+
+
+def _instead(row: int, lost: int, basis: _Basis) -> list[Reason]:
+    """Return the reasons of a substitute: what is sold out comes first."""
+    if basis.hides(lost):
+        return _reasons(row, stand_ins.NAME, basis)
+    first = Reason(ReasonCode.IN_PLACE_OF, {"item_id": basis.recommender.items.id(lost)})
+    own = basis.pairs is not None and row in basis.place
+    return [first, *(_reasons(row, stand_ins.NAME, basis)[:1] if own else [])]
+
 
 def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
     """Return what the member's own history says of an item, and what the retriever that ranked it highest does."""
     query, recommender = basis.query, basis.recommender
     found = []
-    if basis.pairs is not None and row in basis.place:
-        found += _own(basis.pairs, basis.place[row], recommender.day_offset_minutes)
+    known = query.newcomers.likeness.replaces.get(row, row) if query.newcomers is not None else row
+    if basis.pairs is not None and known in basis.place:
+        found += _own(basis.pairs, basis.place[known], recommender.day_offset_minutes)
     code = _OF_SOURCE.get(source)
     if code in _NAMING:
         partner = basis.partners.get(row)
-        found.append(Reason(ReasonCode.SIMILAR_MEMBERS, {}) if partner is None else _named(code, partner, basis))
+        if partner is not None and basis.hides(partner):
+            found.append(Reason(ReasonCode.FOR_YOU, {}))
+        else:
+            found.append(Reason(ReasonCode.SIMILAR_MEMBERS, {}) if partner is None else _named(code, partner, basis))
     elif code is ReasonCode.SIMILAR_MEMBERS:
         found.append(Reason(code, basis.company.get(row, {})))
     elif code is ReasonCode.POPULAR_IN_STORE and query.store_row is not None:

@@ -12,7 +12,7 @@ _OUTCOMES: dict[str, dict[Outcome, str]] = {
         Outcome.DROPPED: "Not shown: {rule}.",
         Outcome.NOT_OF_SCENARIO: "Not shown: {about}.",
         Outcome.NOT_FOUND: "Not shown: none of the retrievers that count here has it among its candidates.",
-        Outcome.NEWER_THAN_MODELS: "Not shown: the models are older than the item; it can only fill up a slate.",
+        Outcome.NEWER_THAN_MODELS: "Not shown: the models are older than the item, and what it is like ranks too low.",
         Outcome.UNKNOWN_ITEM: "Not shown: the catalogue has no such item.",
     },
     "zh": {
@@ -21,11 +21,21 @@ _OUTCOMES: dict[str, dict[Outcome, str]] = {
         Outcome.DROPPED: "未展示：{rule}。",
         Outcome.NOT_OF_SCENARIO: "未展示：{about}。",
         Outcome.NOT_FOUND: "未展示：此场景所用的召回方法都没有选中它。",
-        Outcome.NEWER_THAN_MODELS: "未展示：商品比模型新，只能用来补足列表。",
+        Outcome.NEWER_THAN_MODELS: "未展示：商品比模型新，而与它相似的商品排名不够靠前。",
         Outcome.UNKNOWN_ITEM: "未展示：商品目录中没有此商品。",
     },
 }
 _FILLED = {"en": "Shown at position {position}, to fill up the slate.", "zh": "展示在第{position}位，用于补足列表。"}
+_JOINED = {
+    "newcomers": {
+        "en": "Shown at position {position}: it is newer than the models, and like items that rank high here.",
+        "zh": "展示在第{position}位：商品比模型新，与此处排名靠前的商品相似。",
+    },
+    "substitutes": {
+        "en": "Shown at position {position}, in place of an item that is sold out.",
+        "zh": "展示在第{position}位，代替已售罄的商品。",
+    },
+}
 _MOVED = {
     "en": " Its score alone would put it at {without_moves}: variety in the slate moved it.",
     "zh": "仅按得分应排第{without_moves}位，为使列表多样而调整。",
@@ -81,6 +91,8 @@ def verdict(found: Explanation, scenario: Scenario, count: int, language: str) -
     spoken = language if language in _OUTCOMES else "en"
     filled = found.outcome is Outcome.SHOWN and found.rank is None
     text = _FILLED[spoken] if filled else _OUTCOMES[spoken][found.outcome]
+    if filled and found.source in _JOINED:
+        text = _JOINED[found.source][spoken]
     said = text.format(
         position=found.position,
         rank=found.rank,
