@@ -65,11 +65,11 @@ def locked(services: Services) -> Iterator[None]:
 @contextmanager
 def gone(services: Services) -> Iterator[None]:
     """The database is put away, as when a volume is unmounted."""
-    services.database.dispose()
     home = services.settings.home
     aside = home.with_name("aside")
     home.rename(aside)
     home.write_text("no folder")
+    services.database.dispose()
     yield
     services.database.dispose()
     home.unlink()
