@@ -20,6 +20,7 @@ from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
 from recommender.ids import IdIndex
 from recommender.masks import build_masks, not_interested
+from recommender.newcomers import Newcomers
 from recommender.placement import NO_PLACEMENT, NO_STEERING, Placement
 from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Scenario
 from recommender.recent import Recent, read_recent, take_back
@@ -153,7 +154,7 @@ class QuerySource:
             masks=(*masks, *steered),
             context=context,
             arrangement=arrangement,
-            newcomers=live.newcomers,
+            newcomers=None if live.likeness is None else Newcomers(live.likeness, live.buzz),
             unnamed=None if self._delicate else live.standing.delicate,
         )
         query = self._cooled(query, placement, live)

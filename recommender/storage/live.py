@@ -12,13 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 from sqlalchemy.engine import Connection
 
 from recommender.catalog import Catalog, minute_of
 from recommender.errors import StoreBusyError
 from recommender.filters import MaskCache
 from recommender.ids import IdIndex
-from recommender.newcomers import Likeness, Newcomers
+from recommender.likeness import Likeness
 from recommender.standing import Standing, StandingRows
 from recommender.storage.availability import Availability, FileStock, SqlStock, Stock
 from recommender.storage.buzz import Buzz
@@ -145,7 +146,7 @@ class LiveState:
             counters["inventory"] = file.sequence
         changed = {name for name in _WATCHED if counters.get(name, 0) != self._seen[name]}
         if old is not None and not changed and not _has_other_stock(old, file):
-            return self._with_buzz(connection, old)
+            return self._heard(connection, old)
         catalog = self._catalog
         if "items" in changed:
             catalog = read_changed_items(connection, catalog, self._seen["items"], zone)
@@ -164,7 +165,8 @@ class LiveState:
             stores=read_stores(connection, zone) if old is None or "stores" in changed else old.stores,
             closed_stores=frozenset(),
             standing=standing,
-            newcomers=self._newcomers(connection, catalog, rows, standing),
+            likeness=self._likeness(catalog, rows, standing),
+            buzz=np.zeros(0, np.float32) if old is None or not _same_rows(catalog, old.catalog) else old.buzz,
             placements=read_placements(connection) if old is None or placed else old.placements,
             experiments=read_running(connection) if old is None or "experiments" in changed else old.experiments,
             item_masks=old.item_masks if old is not None and catalog is old.catalog else MaskCache(),
@@ -177,29 +179,24 @@ class LiveState:
         )
         self._catalog, self._rows = catalog, rows
         self._seen |= {name: counters.get(name, 0) for name in changed}
-        return view.at(minute)
+        return self._heard(connection, view.at(minute))
 
-    def _newcomers(
-        self, connection: Connection, catalog: Catalog, rows: StandingRows, standing: Standing
-    ) -> Newcomers | None:
-        """Return the items newer than the bundle; what they are like is kept for a while: prices change it little."""
+    def _likeness(self, catalog: Catalog, rows: StandingRows, standing: Standing) -> Likeness | None:
+        """Return what items newer than the bundle are like; it is kept for a while: prices change it little."""
         old, seconds = self._view, time.monotonic()
-        known = None if old is None or old.newcomers is None else old.newcomers.likeness
         same = old is not None and _same_rows(catalog, old.catalog) and rows is self._rows
-        if not (same and (catalog is self._catalog or seconds < self._liken_at)):
-            self._liken_at = seconds + LIKENESS_SECONDS
-            known = Likeness.of(catalog, rows.alike, standing.successors)
-        if known is None:
-            return None
-        self._buzz.read(connection, catalog, seconds)
-        return Newcomers(known, self._buzz.of(catalog))
+        if old is not None and same and (catalog is old.catalog or seconds < self._liken_at):
+            return old.likeness
+        self._liken_at = seconds + LIKENESS_SECONDS
+        return Likeness.of(catalog, rows.alike, standing.successors)
 
-    def _with_buzz(self, connection: Connection, view: LiveView) -> LiveView:
+    def _heard(self, connection: Connection, view: LiveView) -> LiveView:
         """Return a view with what has happened to items newer than the bundle; itself if nothing did."""
-        newcomers = view.newcomers
-        if newcomers is None or not self._buzz.read(connection, view.catalog, time.monotonic()):
+        if view.likeness is None:
             return view
-        return replace(view, newcomers=replace(newcomers, buzz=self._buzz.of(view.catalog)))
+        if self._buzz.read(connection, view.catalog, time.monotonic()) or len(view.buzz) != len(view.catalog.extra_ids):
+            return replace(view, buzz=self._buzz.of(view.catalog))
+        return view
 
     def _open_stock_file(self) -> StockFile | None:
         """Return the stock file if it is kept; a new one in its place is opened."""

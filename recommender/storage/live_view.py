@@ -12,7 +12,7 @@ import numpy.typing as npt
 from recommender.catalog import BoolVector, Catalog, CentsVector, StoreFacts
 from recommender.experiments import EVERYWHERE
 from recommender.filters import MaskCache
-from recommender.newcomers import Newcomers
+from recommender.likeness import Likeness
 from recommender.placement import NO_PLACEMENT, Placement
 from recommender.standing import Standing
 from recommender.storage.availability import Availability, SqlStock
@@ -27,7 +27,8 @@ class LiveView:
 
     minute: the present, in minutes since 1970-01-01 UTC.
     stores: what is known of each store.  closed_stores: those closed for good by now.
-    standing: recalls, replaced codes, trust in stock.  newcomers: items newer than the bundle, None if none is.
+    standing: recalls, replaced codes, trust in stock.  likeness, buzz: of the items newer than the bundle;
+        None and empty if there are none.
     placements: what marketers set, by scenario.  experiments: the one that runs, by scenario.
     item_masks: of filters that ask for nothing but items; kept as long as the catalogue is.
     masks: of filters that ask for prices, stock or the time as well.
@@ -38,7 +39,8 @@ class LiveView:
     stores: Mapping[str, StoreFacts]
     closed_stores: frozenset[str]
     standing: Standing
-    newcomers: Newcomers | None
+    likeness: Likeness | None
+    buzz: npt.NDArray[np.float32]
     placements: Mapping[str, Placement]
     experiments: Mapping[str, RunningExperiment]
     item_masks: MaskCache
