@@ -138,12 +138,6 @@ class ServiceSettings(CoreSettings):
             maximum=3600,
         ),
     )
-    attribution_days: float = field(
-        default=7.0,
-        metadata=setting(
-            "How long after a slate an act is credited to the items it showed.", unit="days", minimum=0.01, maximum=90
-        ),
-    )
     assisted_channels: str = field(
         default="offline",
         metadata=setting(

@@ -277,6 +277,12 @@ class CoreSettings:
             maximum=1,
         ),
     )
+    attribution_days: float = field(
+        default=7.0,
+        metadata=setting(
+            "How long after a slate an act is credited to the items it showed.", unit="days", minimum=0.01, maximum=90
+        ),
+    )
 
     @property
     def database(self) -> str:

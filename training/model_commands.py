@@ -15,7 +15,9 @@ from recommender.context import RequestContext, SessionEvent
 from recommender.errors import InputError, MemberwiseError
 from recommender.query import Scenario
 from recommender.settings import CoreSettings, read_settings
+from recommender.storage.logged_slates import REWARDS
 from recommender.storage.retrain import finish_request, take_request
+from training.off_policy_printing import show_off_policy
 from training.place import Place, open_place
 from training.printing import as_json, print_json, show_report
 from training.progress import Bars, Progress, Silent
@@ -76,13 +78,27 @@ def train(
 @click.command()
 @click.option("--bundle", "bundle_id", help="The bundle to evaluate; by default the promoted one.")
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the report to this HTML file.")
+@click.option("--off-policy", is_flag=True, help="Estimate from logged slates what the bundle would have earned.")
+@click.option("--scenario", type=click.Choice(SCENARIOS), default=SCENARIOS[0], help="Of the logged slates.")
+@click.option("--since", type=Moment(), help="Logged slates from this time on; by default since the bundle's data.")
+@click.option("--until", type=Moment(), help="Logged slates before this time.")
+@click.option("--reward", type=click.Choice(list(REWARDS)), default="purchased", help="What an item is judged by.")
+@click.option("--clip", type=click.FloatRange(min=0), default=0.0, help="Largest weight; 0: none.")
+@click.option("--scenario-settings", type=click.Path(exists=True, path_type=Path), help="JSON of other settings.")
 @as_json
-def evaluate(bundle_id: str | None, out: Path | None, as_json: bool) -> None:
-    """Replay what happened after a bundle was trained; without such events, its recipe on its test window."""
+def evaluate(bundle_id: str | None, out: Path | None, off_policy: bool, as_json: bool, **asked: Any) -> None:
+    """Replay what happened after a bundle was trained; without such events, its recipe on its test window.
+
+    With --off-policy: estimate what the bundle would have earned where exploration logged its chances.
+    """
     from training.reevaluate import reevaluate
 
     with open_place(read_settings(CoreSettings, os.environ)) as place:
-        report = reevaluate(place, place.registry.open(bundle_id), datetime.now(UTC), _progress(as_json))
+        bundle, now = place.registry.open(bundle_id), datetime.now(UTC)
+        if off_policy:
+            show_off_policy(place, bundle, now, _progress(as_json), as_json, **asked)
+            return
+        report = reevaluate(place, bundle, now, _progress(as_json))
     if out is not None:
         from training.page import to_html
 

@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from recommender.bundle import SETTINGS, Bundle
+from recommender.bundle import Bundle
 from recommender.columns import LEARNED_KINDS
 from recommender.context import CONTEXT_FIELDS, NO_REQUEST_CONTEXT, RequestContext
 from recommender.errors import InputError
@@ -32,11 +32,10 @@ from recommender.reasons import explain, reason_summary
 from recommender.request import SlateRequest
 from recommender.storage.live import LiveState, LiveView
 from recommender.storage.members import member_ids, member_kinds
-from training.panel import CHUNK, most_recent
+from training.panel import CHUNK
+from training.past import Past
 from training.place import Place
 from training.progress import Step
-from training.settings import read_training_settings
-from training.unify import read_dataset
 
 SUFFIXES = (".csv", ".parquet")
 CONTEXT_OPTIONS = {"item_id": "--item ID", "basket_item_ids": "--basket ID, once per item", "events": "--viewed ID"}
@@ -172,7 +171,8 @@ class _Lists:
         )
         live = LiveState(place.database, self._recommender.items, place.settings.zone)
         self._view: LiveView = live.current(now)
-        self._past = _Past(place, bundle, asks, now)
+        times = [ask.at for ask in asks if ask.at is not None]
+        self._past = Past(place, bundle, max(times), now) if times else None
         self._request = request
         self._now = now
         self.flags: Counter[str] = Counter()
@@ -195,41 +195,15 @@ class _Lists:
     def _query(self, ask: Ask) -> Query:
         subject = member_subject(ask.member_id) if ask.member_id else None
         request = replace(self._request, subject=subject)
-        query, who = self._source.query(request, self._view, self._now, self._past.of(ask))
+        query, who = self._source.query(request, self._view, self._now, self._before(ask))
         self.flags.update(who.flags)
         return query
 
-
-class _Past:
-    """Histories as they were at each ask's time, in the rows of a bundle."""
-
-    def __init__(self, place: Place, bundle: Bundle, asks: Sequence[Ask], now: datetime) -> None:
-        times = [ask.at for ask in asks if ask.at is not None]
-        self._empty = Histories.empty(1)
-        if not times:
-            return
-        recommender = bundle.recommender()
-        dataset = read_dataset(place.database, place.settings, max(times), now)
-        names = dataset.items.ids(np.arange(len(dataset.items)))
-        rows, known = recommender.items.rows(names)
-        item_row = np.zeros(len(names), np.int32)
-        item_row[known] = rows
-        codes = {name: code for code, name in enumerate(recommender.channels)}
-        channel = np.array([codes.get(name, 0) for name in dataset.channels], np.uint8)
-        entries = dataset.entries.where(known[dataset.entries.item_row])
-        kept = replace(dataset, entries=entries).histories(int(np.iinfo(np.int32).max))
-        self._histories = replace(kept, item_row=item_row[kept.item_row], channel=channel[kept.channel])
-        self._people = dataset.people
-        self._entries = read_training_settings(bundle.path / SETTINGS).history_entries
-
-    def of(self, ask: Ask) -> tuple[Histories, int] | None:
+    def _before(self, ask: Ask) -> tuple[Histories, int] | None:
         """Return the history before the ask's time and its minute, or None if it is now."""
-        if ask.at is None:
+        if ask.at is None or self._past is None:
             return None
-        minute = int(ask.at.timestamp() // 60)
-        person = self._people.row(member_subject(ask.member_id)) if ask.member_id else None
-        history = self._empty if person is None else self._histories.of(person).before(minute)
-        return most_recent(history, self._entries), minute
+        return self._past.of(member_subject(ask.member_id) if ask.member_id else None, ask.at)
 
 
 def later_than(asks: Sequence[Ask], until: datetime) -> int:
