@@ -115,9 +115,13 @@ class NeighborSettings:
         default=150,
         metadata=setting("The heaviest items of a history that count for neighbours.", unit="items", minimum=1),
     )
-    pool_size: int = field(default=5_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
-    n_peers: int = field(default=100, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
+    pool_size: int = field(default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
+    n_peers: int = field(default=300, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
     sharpness: float = field(default=2.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
+    vote_half_life_days: float = field(
+        default=3.5,
+        metadata=setting("Age at which a peer's purchase counts half in their vote.", unit="days", minimum=0.1),
+    )
 
 
 @dataclass(frozen=True, slots=True)

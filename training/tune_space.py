@@ -85,6 +85,7 @@ OWN = (
         {
             "neighbors.n_peers": Range(20, 500, whole=True),
             "neighbors.sharpness": Range(0.5, 10),
+            "neighbors.vote_half_life_days": Range(0.7, 60),
         },
     ),
     Part(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from recommender.history import Histories
@@ -86,8 +87,23 @@ class Material:
     @cached_property
     def matrix(self) -> sp.csr_matrix:
         """The pairs as a matrix, float32 CSR, (n_people with any, n_items)."""
-        matrix = matrix_of(self.pairs, self.data.n_items, self.browse_weight)
-        return matrix[np.flatnonzero(np.diff(matrix.indptr))]
+        return self._everyone[self._people]
+
+    @cached_property
+    def votes(self) -> sp.csr_matrix:
+        """What the people of `matrix` have had lately, likewise laid out."""
+        late = self.weights(self.settings.neighbors.vote_half_life_days)
+        pairs = _pairs(self.data.histories, self.data.as_of, late)
+        return matrix_of(pairs, self.data.n_items, self.browse_weight)[self._people]
+
+    @cached_property
+    def _everyone(self) -> sp.csr_matrix:
+        return matrix_of(self.pairs, self.data.n_items, self.browse_weight)
+
+    @cached_property
+    def _people(self) -> npt.NDArray[np.int64]:
+        """Rows of the people with anything to learn from, rising."""
+        return np.flatnonzero(np.diff(self._everyone.indptr))
 
     @cached_property
     def neighbors(self) -> ItemNeighborRetriever:
@@ -143,6 +159,7 @@ def _peers(given: Material) -> PeerRetriever:
     option = given.settings.neighbors
     return fit_peers(
         given.matrix,
+        given.votes,
         given.taste,
         given.browse_weight,
         history_items=option.history_items,

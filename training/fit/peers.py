@@ -17,6 +17,7 @@ PEER_ITEMS = 150
 
 def fit_peers(
     matrix: sp.csr_matrix,
+    votes: sp.csr_matrix,
     weights: Weights,
     browse_weight: float,
     *,
@@ -28,7 +29,8 @@ def fit_peers(
     """Keep a pool of the members with the richest recent history.
 
     Args:
-        matrix: float32 CSR, (n_members, n_items), weights by which members are compared and which peers share.
+        matrix: float32 CSR, (n_members, n_items), weights by which members are compared.
+        votes: float32 CSR, (n_members, n_items), weights of what peers vote for, which may fade faster.
         weights, browse_weight: how the matrix was weighed; kept for scoring.
         history_items: the heaviest items of a history that count, in the pool and in scoring.
         pool_size, n_peers: sizes; > 0.
@@ -39,7 +41,7 @@ def fit_peers(
     richness = np.asarray(matrix.sum(axis=1)).ravel()
     chosen = np.sort(np.lexsort((np.arange(len(richness)), -richness))[:pool_size])
     chosen = chosen[richness[chosen] > 0]
-    bought = damped(heaviest(matrix[chosen], PEER_ITEMS))
+    bought = damped(heaviest(votes[chosen], PEER_ITEMS))
     scale = 1 / np.maximum(lengths(bought), np.float32(1e-9))
     scaled = (bought.data * np.repeat(scale, np.diff(bought.indptr)), bought.indices, bought.indptr)
     compared = telling(damped(heaviest(matrix[chosen], history_items)), rarity)

@@ -18,7 +18,7 @@ def matrix_of(*rows: list[float]) -> sp.csr_matrix:
 
 def peers(matrix: sp.csr_matrix, **changes: float) -> PeerRetriever:
     options = {"pool_size": 10, "n_peers": 5, "sharpness": 2, "history_items": 50} | changes
-    return fit_peers(matrix, plain_weights(), 0.5, **options)  # type: ignore[arg-type]
+    return fit_peers(matrix, matrix, plain_weights(), 0.5, **options)  # type: ignore[arg-type]
 
 
 def test_peers_share_the_taste_of_the_checkerboard() -> None:
@@ -44,6 +44,15 @@ def test_histories_are_compared_by_what_tells() -> None:
     assert part.pool.toarray() == pytest.approx(np.array([[common, common, common], [2 * rare, 0, 0]]))
     assert part.length == pytest.approx([(common**2 + 4 * rare**2) ** 0.5, common, common])
     assert part.pool.dtype == part.rarity.dtype == part.length.dtype == np.float32
+
+
+def test_peers_vote_for_what_they_bought_lately() -> None:
+    long_ago, lately = matrix_of([1, 1, 0], [1, 1, 1]), matrix_of([0.01, 1, 0], [0, 0, 1])
+    options = {"pool_size": 9, "n_peers": 5, "sharpness": 1, "history_items": 50}
+    part = fit_peers(long_ago, lately, plain_weights(), 0.5, **options)
+    assert part.purchases.toarray()[1].tolist() == [0, 0, 1]
+    assert part.purchases.toarray()[0] == pytest.approx([0.1 / 1.01**0.5, 1 / 1.01**0.5, 0])
+    assert part.pool.toarray()[0, 1] > 0, "histories are still compared as a whole"
 
 
 def test_long_histories_count_by_their_heaviest_items(monkeypatch: pytest.MonkeyPatch) -> None:
