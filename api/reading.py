@@ -41,6 +41,7 @@ _ACCEPTED = {
     "model_attributes_type": "an object",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
+    "greater_than": "more than {gt:g}",
     "less_than": "less than {lt:g}",
     "too_long": "at most {max_length} entries",
     "too_short": "at least {min_length} entry",

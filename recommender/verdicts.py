@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from recommender.arrangement import PINNED
 from recommender.explanation import Explanation, Outcome
 from recommender.query import Scenario
 
@@ -36,9 +37,10 @@ _JOINED = {
         "zh": "展示在第{position}位，代替已售罄的商品。",
     },
 }
+_PINNED = {"en": "Pinned at position {position}.", "zh": "固定展示在第{position}位。"}
 _MOVED = {
-    "en": " Its score alone would put it at {without_moves}: variety in the slate moved it.",
-    "zh": "仅按得分应排第{without_moves}位，为使列表多样而调整。",
+    "en": " Its score alone would put it at {without_moves}: variety, boosts or pins moved it.",
+    "zh": "仅按得分应排第{without_moves}位，因列表多样性、加权或固定位置而调整。",
 }
 _RULES: dict[str, dict[str, str]] = {
     "en": {
@@ -51,6 +53,11 @@ _RULES: dict[str, dict[str, str]] = {
         "not_interested": "the customer does not want to see it, its brand or its category",
         "not_listed": "the store does not carry it",
         "out_of_stock": "it is out of stock",
+        "scenario_filter": "the filter of this placement's settings leaves it out",
+        "filtered": "the request's filter leaves it out",
+        "shown_before": "an earlier page of this slate showed it",
+        "buried": "it is shown only where nothing else is left",
+        "cool_down": "it was bought too lately to be shown again",
     },
     "zh": {
         "not_sellable": "目前不能向该顾客出售",
@@ -62,6 +69,11 @@ _RULES: dict[str, dict[str, str]] = {
         "not_interested": "顾客对该商品、品牌或品类不感兴趣",
         "not_listed": "该门店不经营此商品",
         "out_of_stock": "已缺货",
+        "scenario_filter": "此场景的设置过滤掉了它",
+        "filtered": "请求的过滤条件排除了它",
+        "shown_before": "此列表的前一页已展示过它",
+        "buried": "只有在没有其他商品可展示时才展示它",
+        "cool_down": "最近刚买过，暂不再次展示",
     },
 }
 _RULE = {"en": "the rule {rule} removed it", "zh": "被规则{rule}移除"}
@@ -93,6 +105,8 @@ def verdict(found: Explanation, scenario: Scenario, count: int, language: str) -
     text = _FILLED[spoken] if filled else _OUTCOMES[spoken][found.outcome]
     if filled and found.source in _JOINED:
         text = _JOINED[found.source][spoken]
+    if found.source == PINNED:
+        return _PINNED[spoken].format(position=found.position)
     said = text.format(
         position=found.position,
         rank=found.rank,

@@ -35,7 +35,7 @@ def test_shown() -> None:
     assert verdict(shown, Scenario.HOME, 10, "zh") == "展示在第3位；按得分在300个候选商品中排第7。"
     moved = found(Outcome.SHOWN, position=3, without_moves=5)
     assert verdict(moved, Scenario.HOME, 10, "en").endswith(
-        "Its score alone would put it at 5: variety in the slate moved it."
+        "Its score alone would put it at 5: variety, boosts or pins moved it."
     )
     assert verdict(found(Outcome.SHOWN, position=9, rank=None), Scenario.HOME, 10, "fr") == (
         "Shown at position 9, to fill up the slate."
@@ -44,19 +44,32 @@ def test_shown() -> None:
 
 def test_what_variety_moved_out_of_the_slate() -> None:
     kept_out = found(Outcome.BELOW_THE_CUT, rank=4, without_moves=4)
-    moved = " Its score alone would put it at 4: variety in the slate moved it."
+    moved = " Its score alone would put it at 4: variety, boosts or pins moved it."
     plain = "Not shown: number 4 of 300 candidates by score; the slate holds {count}."
     assert verdict(kept_out, Scenario.HOME, 5, "en") == plain.format(count=5) + moved
     assert verdict(kept_out, Scenario.HOME, 3, "en") == plain.format(count=3)
-    assert verdict(kept_out, Scenario.HOME, 5, "zh").endswith("仅按得分应排第4位，为使列表多样而调整。")
+    assert verdict(kept_out, Scenario.HOME, 5, "zh").endswith("仅按得分应排第4位，因列表多样性、加权或固定位置而调整。")
 
 
 def test_dropped_by_rules_old_and_new() -> None:
     dropped = found(Outcome.DROPPED, rule="out_of_stock")
     assert verdict(dropped, Scenario.HOME, 10, "en") == "Not shown: it is out of stock."
     assert verdict(dropped, Scenario.HOME, 10, "zh") == "未展示：已缺货。"
-    unheard = found(Outcome.DROPPED, rule="recalled")
-    assert verdict(unheard, Scenario.HOME, 10, "en") == "Not shown: the rule recalled removed it."
+    unheard = found(Outcome.DROPPED, rule="unheard_of")
+    assert verdict(unheard, Scenario.HOME, 10, "en") == "Not shown: the rule unheard_of removed it."
+
+
+@pytest.mark.parametrize("rule", ["scenario_filter", "filtered", "shown_before", "buried", "cool_down"])
+def test_rules_that_marketers_set_have_sentences(rule: str) -> None:
+    dropped = found(Outcome.DROPPED, rule=rule)
+    assert rule not in verdict(dropped, Scenario.HOME, 10, "en")
+    assert rule not in verdict(dropped, Scenario.HOME, 10, "zh")
+
+
+def test_pinned() -> None:
+    pinned = found(Outcome.SHOWN, position=2, without_moves=40, source="pinned")
+    assert verdict(pinned, Scenario.HOME, 10, "en") == "Pinned at position 2."
+    assert verdict(pinned, Scenario.HOME, 10, "zh") == "固定展示在第2位。"
 
 
 def test_placements_about_other_items() -> None:
