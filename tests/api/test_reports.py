@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from click.testing import CliRunner
 
 from api.app import create_app
 from api.routes.reports import OPERATIONS
 from api.services import Services
 from api.worker import drain_spool
+from recommender.cli import main
 from recommender.storage.attribution import attribute
 from tests.api.checked import CheckedClient
 from tests.shop import make_key
@@ -94,3 +98,20 @@ def test_reports_need_the_scope(client: CheckedClient) -> None:
 def test_a_wide_time_is_fine(reader: CheckedClient) -> None:
     since = (datetime.now(UTC) - timedelta(days=4000)).isoformat().replace("+", "%2B")
     assert reader.get(f"{REPORT}?from={since}").status_code == 200
+
+
+def test_the_command_prints_what_the_route_answers(services: Services, reader: CheckedClient) -> None:
+    reader.post("/v1/recommendations", {"member_id": "m01", "count": 4})
+    drain_spool(services.database, services.settings.spool_folder)
+    own: dict[str, str | None] = {name: None for name in os.environ if name.startswith("MEMBERWISE_")}
+    own |= {"MEMBERWISE_HOME": str(services.settings.home), "MEMBERWISE_HASH_KEY": services.settings.hash_key}
+    words = ["reports", "recommendations", "--group-by", "scenario", "--group-by", "position"]
+    told = CliRunner(env=own).invoke(main, words)
+    assert told.exit_code == 0, told.output
+    assert "home" in told.stdout
+    printed = json.loads(CliRunner(env=own).invoke(main, [*words, "--json"]).stdout)
+    answered = reader.get(f"{REPORT}?group_by=scenario&group_by=position").json
+    assert answered is not None
+    assert printed["groups"] == answered["groups"]
+    assert len(printed["groups"]) == 4
+    assert CliRunner(env=own).invoke(main, [*words, "--from", "yesterday"]).exit_code == 2
