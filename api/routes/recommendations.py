@@ -76,7 +76,8 @@ the cut. Who or what is not known never is an error: `flags` says so (`anonymous
 `new_item`, `empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `filter_empty`, `pin_dropped`,
 `experiment_fallback`, `exposure_not_recorded`) and `strategy`
 names the path taken; it ends with `+explored` where exploration shuffled the slate. `experiment` names the
-experiment that the customer takes part in, and the group. `price_cents` is the price in the store asked about, now. Send `recommendation_id` and
+experiment that the customer takes part in, and the group.
+`price_cents` is the price in the store asked about, now. Send `recommendation_id` and
 `position` with the events that follow.
 
 `filter` limits what may be shown (`docs/filters.md`), `exclude` takes items out, `boosts` multiply scores, `bury`
