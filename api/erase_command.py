@@ -66,17 +66,14 @@ def _show(name: str) -> None:
     from recommender.erasing import proof_document
     from recommender.errors import NotFoundError
     from recommender.storage.database import open_database
-    from recommender.storage.erasure import list_erasures, reference_of
-    from recommender.storage.hashing import read_hash_key
+    from recommender.storage.erasure import find_erasure, list_erasures
 
-    settings = operator_settings()
-    wanted = {name, reference_of(name, read_hash_key(settings))}
-    with open_database(settings).read() as connection:
-        found = [one for one in list_erasures(connection) if {one.erasure_id, one.reference} & wanted]
-    if not found:
+    with open_database(operator_settings()).read() as connection:
+        named = [one for one in list_erasures(connection) if one.erasure_id == name]
+        found = named[0] if named else find_erasure(connection, name)
+    if found is None:
         raise NotFoundError("There is no such erasure.")
-    for one in found:
-        click.echo(json.dumps(proof_document(one), ensure_ascii=False))
+    click.echo(json.dumps(proof_document(found), ensure_ascii=False))
 
 
 def _list() -> None:

@@ -22,7 +22,7 @@ from api.services import Call, Services
 from recommender.erasing import proof_document
 from recommender.errors import NotFoundError
 from recommender.storage.audit import record
-from recommender.storage.erasure import find_erasure, reference_of, request_erasure, sweep
+from recommender.storage.erasure import find_erasure, request_erasure, sweep
 from recommender.storage.members import GUARDIAN_PERSONALIZATION, read_member
 from recommender.storage.personal import subjects_held
 from recommender.storage.shown import LONGEST_ANSWERS, Consent, read_shown
@@ -92,7 +92,7 @@ def delete_member(services: Services, call: Call, member_id: str) -> Reply:
 def get_erasure(services: Services, _call: Call, member_id: str) -> Reply:
     """Answer with the proof of an erasure."""
     with services.database.read() as connection:
-        erasure = find_erasure(connection, reference_of(member_id, services.hash_key))
+        erasure = find_erasure(connection, member_id)
     if erasure is None:
         raise NotFoundError("This member was not erased.")
     return Reply(proof_document(erasure))

@@ -25,7 +25,7 @@ from recommender.storage.hashing import HashKey
 from recommender.storage.identities import subjects_of
 from recommender.storage.personal import PERSONAL, Fate, Personal, keys_of
 from recommender.storage.statements import execute, execute_many, fetch, marks, next_sequence, set_counter
-from recommender.storage.tables import erasures
+from recommender.storage.tables import erased_subjects, erasures
 from recommender.storage.types import to_micros
 
 CHUNK_ROWS = 500
@@ -47,8 +47,8 @@ UPDATE audit SET target = ? WHERE target = ? OR substr(target, 1, ?) = ?"""
 class Erasure:
     """One erasure.
 
-    reference: a keyed hash of the member id, by which it is found again.  sequence: bundles that include it know
-    nothing of the member.  finished_at: None until the event log is rewritten and older bundles are gone.
+    reference: a keyed hash of the member id: whoever has the id and the key can tell whose proof it is.
+    sequence: bundles that include it know nothing of the member.  finished_at: None until the event log is rewritten and older bundles are gone.
     proof: what was removed, how much and when; names neither the member nor an identity.
     """
 
@@ -67,14 +67,14 @@ class Erasure:
 
 
 def reference_of(member_id: str, key: HashKey) -> str:
-    """Return the keyed hash by which a member's erasure is found: the proof itself names nobody."""
+    """Return the keyed hash that stands for a member in a proof, which itself names nobody."""
     return hmac.new(key.secret, f"erasure:{member_id}".encode(), hashlib.sha256).hexdigest()
 
 
-def find_erasure(connection: Connection, reference: str) -> Erasure | None:
+def find_erasure(connection: Connection, member_id: str) -> Erasure | None:
     """Return the erasure of a member, None if there is none."""
-    chosen = sa.select(erasures).where(erasures.c.reference == reference).order_by(erasures.c.sequence)
-    row = connection.execute(chosen).mappings().first()
+    same = sa.select(erased_subjects.c.erasure_id).where(erased_subjects.c.subject == member_subject(member_id))
+    row = connection.execute(sa.select(erasures).where(erasures.c.erasure_id.in_(same))).mappings().first()
     return None if row is None else _erasure(row)
 
 
@@ -92,15 +92,14 @@ def request_erasure(connection: Connection, member_id: str, requested_by: str, k
     An identity that leads to several members belongs to none of them: it loses its link and keeps its history.
     """
     sequence = next_sequence(connection)
-    reference = reference_of(member_id, key)
-    known = find_erasure(connection, reference)
+    known = find_erasure(connection, member_id)
     if known is not None:
         return known
     subjects = subjects_of(connection, member_id) or (member_subject(member_id),)
     erasure_id = secrets.token_hex(8)
     execute_many(connection, _BURY, [(subject, to_micros(now), erasure_id) for subject in subjects])
     proof: Proof = {"subjects": len(subjects), "sql": {}, "log_files": [], "bundles_removed": []}
-    found = Erasure(erasure_id, reference, now, requested_by, sequence, None, proof)
+    found = Erasure(erasure_id, reference_of(member_id, key), now, requested_by, sequence, None, proof)
     values: dict[str, object] = {name: getattr(found, name) for name in Erasure.__slots__}
     connection.execute(erasures.insert(), values | {"proof": orjson.dumps(proof).decode()})
     set_counter(connection, "changed:members", sequence)

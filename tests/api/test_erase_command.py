@@ -37,7 +37,7 @@ def test_an_erasure_from_request_to_proof(run: Runner) -> None:
     asked = run("--member", "m05", "--member", "m06")
     assert asked.exit_code == 0, asked.output
     first, second = (json.loads(line) for line in asked.stdout.splitlines())
-    assert first["sql"]["events"]["rows"] == second["sql"]["events"]["rows"] == 80
+    assert first["sql"]["members"]["rows"] == second["sql"]["members"]["rows"] == 1
     listed = run().stdout.splitlines()
     assert [line.split()[0] for line in listed] == [first["erasure_id"], second["erasure_id"]]
     waiting = run("--apply")
@@ -52,5 +52,6 @@ def test_an_erasure_from_request_to_proof(run: Runner) -> None:
     for name in (first["erasure_id"], "m05"):
         shown = json.loads(run("--proof", name).stdout)
         assert (shown["erasure_id"], set(shown["rows_left"].values())) == (first["erasure_id"], {0})
+        assert sum(entry["rows"] for entry in shown["log_files"]) == 80
     assert run("--proof", "m07").exit_code == 2
     database.dispose()

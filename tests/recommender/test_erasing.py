@@ -16,7 +16,15 @@ from recommender.erasing import Applied, apply_erasures, proof_document
 from recommender.events import Event, EventKind
 from recommender.registry import Registry
 from recommender.storage.database import Database, open_database
-from recommender.storage.erasure import Erasure, list_erasures, purge_books, reference_of, request_erasure, sweep
+from recommender.storage.erasure import (
+    Erasure,
+    find_erasure,
+    list_erasures,
+    purge_books,
+    reference_of,
+    request_erasure,
+    sweep,
+)
 from recommender.storage.event_log import open_event_log, registered_files
 from recommender.storage.events import PERSONAL_COLUMNS, append_events, nameless
 from recommender.storage.hashing import HashKey
@@ -235,4 +243,9 @@ def test_books_are_kept_until_their_time_is_over(database_url: str, tmp_path: Pa
     with opened.read() as connection:
         assert fetch(connection, "SELECT member_id FROM sends") == [("m06",)]
         assert list_erasures(connection)[0].reference == reference_of("m05", KEY)
+        assert find_erasure(connection, "m05") == list_erasures(connection)[0]
+        assert find_erasure(connection, "m06") is None
+    with opened.write() as connection:
+        again = request_erasure(connection, "m05", "k1", HashKey(b"another-key-0123456", 2), NOW)
+    assert again.erasure_id == erasure.erasure_id, "the hash key may have been replaced meanwhile"
     opened.dispose()
