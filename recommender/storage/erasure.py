@@ -48,7 +48,8 @@ class Erasure:
     """One erasure.
 
     reference: a keyed hash of the member id: whoever has the id and the key can tell whose proof it is.
-    sequence: bundles that include it know nothing of the member.  finished_at: None until the event log is rewritten and older bundles are gone.
+    sequence: bundles that include it know nothing of the member.
+    finished_at: None until the event log is rewritten and older bundles are gone.
     proof: what was removed, how much and when; names neither the member nor an identity.
     """
 
