@@ -277,7 +277,7 @@ def _prepare(bundle: Bundle, database: Database, settings: ServiceSettings) -> S
     """
     recommender = bundle.recommender()
     live = LiveState(database, recommender.items, settings.zone, stock_file=settings.stock_file)
-    source = QuerySource(bundle, database, settings.channel_kinds, settings.show_delicate_goods)
+    source = QuerySource(bundle, database, settings.channel_kinds, settings.house_rules)
     now = _now()
     for scenario in Scenario:
         query, _ = source.query(SlateRequest(scenario, WARM_COUNT), live.current(now), now)

@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
+
 from recommender.arrangement import NO_ARRANGEMENT, Arrangement
 from recommender.bundle import Bundle
+from recommender.catalog import BoolVector
 from recommender.context import STAND_INS, standing_for, with_visit
 from recommender.cooling import cooling_mask, default_cool_down
 from recommender.errors import StoreBusyError
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
+from recommender.house import OPEN_HOUSE, OUT_OF_SCOPE, SHADOW, HouseRules
 from recommender.ids import IdIndex
 from recommender.masks import build_masks, not_interested
 from recommender.newcomers import Newcomers
@@ -66,11 +70,11 @@ class QuerySource:
         bundle: the bundle that is served.
         database: where members, links and recent events are.
         channel_kinds: "online" or "offline" by channel.
-        delicate: whether delicate goods may be likened to others and named in reasons.
+        rules: of the installation.
     """
 
     def __init__(
-        self, bundle: Bundle, database: Database, channel_kinds: Mapping[str, str], delicate: bool = False
+        self, bundle: Bundle, database: Database, channel_kinds: Mapping[str, str], rules: HouseRules = OPEN_HOUSE
     ) -> None:
         recommender = bundle.recommender()
         self._database = database
@@ -84,7 +88,7 @@ class QuerySource:
         self._last_sequence = bundle.last_sequence
         self._trained_minute = int(bundle.trained_until.timestamp() // 60)
         self._away_until = 0.0
-        self._delicate = delicate
+        self._rules = rules
         self._online = frozenset(name for name, kind in channel_kinds.items() if kind == "online")
 
     def query(
@@ -135,10 +139,11 @@ class QuerySource:
         channel = self._channels.get(request.channel or "", 0)
         history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
         masks, unknown = build_masks(
-            request, live, store_id, self._online, None if member is None else member.adult, self._delicate
+            request, live, store_id, self._online, None if member is None else member.adult, self._rules.delicate
         )
         if unknown:
             flags.append("stock_unknown")
+        masks = (*masks, *self._scope(request, live, store_id, flags))
         if state.recent.dislikes:
             masks = (*masks, not_interested(state.recent.dislikes, live))
         placement = request.placement or live.placement(request.scenario)
@@ -155,10 +160,28 @@ class QuerySource:
             context=context,
             arrangement=arrangement,
             newcomers=None if live.likeness is None else Newcomers(live.likeness, live.buzz),
-            unnamed=None if self._delicate else live.standing.delicate,
+            unnamed=None if self._rules.delicate else live.standing.delicate,
         )
         query = self._cooled(query, placement, live)
         return query, Who(state.subjects, store_id, tuple(flags))
+
+    def _scope(self, request: SlateRequest, live: LiveView, store_id: str | None, flags: list[str]) -> list[Mask]:
+        """Return the conditions of the pilot: outside of it nothing is shown; flags say where it ends."""
+        rules = self._rules
+        if rules.shadow:
+            flags.append(SHADOW)
+        if not rules.covers(store_id, request.channel):
+            flags.append(OUT_OF_SCOPE)
+            return [Mask(OUT_OF_SCOPE, np.zeros(len(live.catalog), bool))]
+        if not rules.categories:
+            return []
+        paths = rules.categories
+        return [
+            Mask(
+                OUT_OF_SCOPE,
+                live.item_masks.get((OUT_OF_SCOPE, paths), lambda: live.catalog.facts.category.below(paths)),
+            )
+        ]
 
     def _steer(
         self, request: SlateRequest, placement: Placement, live: LiveView, store_id: str | None
@@ -239,6 +262,10 @@ class QuerySource:
         elif not len(history.item_row):
             flags.append("empty_history")
         return flags
+
+
+def _below(live: LiveView, paths: Sequence[str]) -> BoolVector:
+    return live.catalog.facts.category.below(paths)
 
 
 def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Histories:

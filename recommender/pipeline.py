@@ -43,6 +43,8 @@ from recommender.stages import NO_STAGES, Stage, Stages
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
 Array = npt.NDArray[np.generic]
+Heard = tuple[RowVector, npt.NDArray[np.float32]]
+"""Rows of candidates and their scores, aligned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class Found:
     batch: Batch
     pool: Pool
     ranked: Ranked
+
+    def heard(self, number: int) -> Heard:
+        """Return the candidates of one query and their scores, before the rules."""
+        part = slice(int(self.pool.indptr[number]), int(self.pool.indptr[number + 1]))
+        return self.pool.row[part], self.ranked.score[part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +103,7 @@ class Recommender:
         slates = [self._slate(query, found, i) for i, query in enumerate(asked)]
         for i, query in enumerate(asked):
             if len(slates[i].row) < query.count:
-                slates[i] = self._search_deeper(query, slates[i])
+                slates[i] = self._search_deeper(query, slates[i], found.heard(i))
             slates[i] = put_pins(slates[i], pins[i], queries[i].count)
         stages.end(Stage.RULES)
         return slates
@@ -155,15 +162,19 @@ class Recommender:
     def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
         return part.retrieve(batch, self.depth[part.name])
 
-    def _slate(self, query: Query, found: Found, number: int) -> Slate:
-        """Apply the rules to one query's ranked candidates and cut; substitutes and newcomers join here."""
+    def _slate(self, query: Query, found: Found, number: int, heard: Heard | None = None) -> Slate:
+        """Apply the rules to one query's ranked candidates and cut; substitutes and newcomers join here.
+
+        Args:
+            heard: candidates that say what the customer likes; None: those of `found`.
+        """
         part = slice(int(found.pool.indptr[number]), int(found.pool.indptr[number + 1]))
         row, score, source = found.pool.row[part], found.ranked.score[part], found.ranked.source[part]
         names = (*found.pool.retrievers, stand_ins.NAME)
         dropped = count_dropped(query, row)
         allowed = all_masks(query)
-        heard, worth = row, score
-        others = self._stand_ins(query, row, score, allowed, found.batch.allowed[number])
+        liked = heard or (row, score)
+        others = self._stand_ins(query, *liked, allowed, found.batch.allowed[number])
         if allowed is not None:
             kept = allowed[row]
             row, score, source = row[kept], score[kept], source[kept]
@@ -180,7 +191,7 @@ class Recommender:
             dropped,
             {other.row: other.lost for other in others},
         )
-        return slate if query.newcomers is None else query.newcomers.join(query, slate, heard, worth, allowed)
+        return slate if query.newcomers is None else query.newcomers.join(query, slate, *liked, allowed)
 
     def _stand_ins(
         self,
@@ -196,12 +207,12 @@ class Recommender:
             return []
         return stand_ins.find_stand_ins(part.likeness, query, row, score, allowed, subject)
 
-    def _search_deeper(self, query: Query, slate: Slate) -> Slate:
+    def _search_deeper(self, query: Query, slate: Slate, heard: Heard) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
         allowed = all_masks(query)
         again = slate
         if allowed is not None:
-            again = self._slate(query, self.look_deeper(query), 0)
+            again = self._slate(query, self.look_deeper(query), 0, heard)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
         if len(filler) < missing and any(mask.yields for mask in query.masks):

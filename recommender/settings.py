@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from recommender.errors import SettingsError
 from recommender.events import KNOWN_CHANNELS
+from recommender.house import HouseRules
 from recommender.setting_fields import (
     PREFIX,
     SettingRow,
@@ -268,6 +269,19 @@ class CoreSettings:
         default=False,
         metadata=setting("Let infant formula, medicine and sensitive goods be likened to others and named in reasons."),
     )
+    pilot_stores: tuple[str, ...] = field(
+        default=(), metadata=setting("Stores in which recommendations are tried out. Empty: all, and none named.")
+    )
+    pilot_channels: tuple[str, ...] = field(
+        default=(), metadata=setting("Channels in which recommendations are tried out. Empty: all, and none named.")
+    )
+    pilot_categories: tuple[str, ...] = field(
+        default=(), metadata=setting("Category paths to which recommendations are kept. Empty: all items.")
+    )
+    shadow: bool = field(
+        default=False,
+        metadata=setting("Make, record and flag answers that callers are not to show, beside their own rules."),
+    )
     default_margin_share: float = field(
         default=0.25,
         metadata=setting(
@@ -303,6 +317,17 @@ class CoreSettings:
     def channel_kinds(self) -> dict[str, str]:
         """Every channel, known or the retailer's own, as "online" or "offline"."""
         return KNOWN_CHANNELS | parse_channels(self.channels)
+
+    @property
+    def house_rules(self) -> HouseRules:
+        """What the installation shows at all."""
+        return HouseRules(
+            self.show_delicate_goods,
+            frozenset(self.pilot_stores),
+            frozenset(self.pilot_channels),
+            self.pilot_categories,
+            self.shadow,
+        )
 
     @property
     def zone(self) -> ZoneInfo:

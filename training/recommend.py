@@ -26,6 +26,7 @@ from recommender.context import CONTEXT_FIELDS, NO_REQUEST_CONTEXT, RequestConte
 from recommender.errors import InputError
 from recommender.events import member_subject
 from recommender.history import Histories
+from recommender.house import HouseRules
 from recommender.lookup import QuerySource
 from recommender.query import Query, Scenario
 from recommender.reasons import explain, reason_summary
@@ -167,7 +168,7 @@ class _Lists:
     ) -> None:
         self._recommender = bundle.recommender()
         self._source = QuerySource(
-            bundle, place.database, place.settings.channel_kinds, place.settings.show_delicate_goods
+            bundle, place.database, place.settings.channel_kinds, HouseRules(place.settings.show_delicate_goods)
         )
         live = LiveState(place.database, self._recommender.items, place.settings.zone)
         self._view: LiveView = live.current(now)
