@@ -1,4 +1,4 @@
-"""The rules that always hold, each in every scenario: what may be sold, shown and named, and what a customer refused."""
+"""The rules that always hold, each in every scenario: what may be sold, shown and named, what a customer refused."""
 
 from __future__ import annotations
 
