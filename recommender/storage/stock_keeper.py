@@ -26,6 +26,8 @@ POLL_SECONDS = 0.2
 WAIT_SECONDS = 2.0
 MOST_CHANGES = 100_000
 """With more changes than this at once the file is made anew."""
+MOST_ON_HAND = float(np.finfo(np.float32).max)
+"""The file holds no more and no less; SQL may."""
 SLACK = 1.25
 """Room of a new file beside what it must hold."""
 LEAST_ROOM = 64
@@ -225,7 +227,8 @@ class StockKeeper:
         """Write (item_id, on_hand, as_of) rows of one store."""
         item_ids, on_hand, as_of = zip(*rows, strict=True)
         columns = np.fromiter(map(self._items.__getitem__, item_ids), np.int64, len(rows))
-        file.put(self._stores[store_id], columns, np.array(on_hand, np.float32), count_minutes(as_of))
+        counted = np.array(on_hand, np.float64).clip(-MOST_ON_HAND, MOST_ON_HAND).astype(np.float32)
+        file.put(self._stores[store_id], columns, counted, count_minutes(as_of))
 
 
 def _store_ids(connection: Connection) -> list[str]:

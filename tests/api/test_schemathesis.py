@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from api.routes import OPERATIONS
 from tests.shop import make_key, settings_at
 
 DOCUMENT = "/openapi.json"
+ALL_UP_TO, ONE_IN = 100, 12
+"""Large bodies have thousands of limits to visit: of the requests past the first, so many are sent."""
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -30,7 +32,8 @@ CHECKS = (
 )
 CONFIGURATION = {
     "seed": 4,
-    "generation": {"max-examples": 8, "deterministic": True, "database": "none"},
+    "suppress-health-check": ["all"],
+    "generation": {"max-examples": 4, "deterministic": True, "database": "none"},
     "phases": {"stateful": {"enabled": False}},
     "checks": {"enabled": False} | {name: {"enabled": True} for name in CHECKS},
 }
@@ -51,6 +54,7 @@ def test_every_answer_is_documented(app: tuple[Flask, str], tag: str) -> None:
     application, token = app
     config = SchemathesisConfig.from_dict(CONFIGURATION | {"headers": {"Authorization": f"Bearer {token}"}})
     document = schemathesis.openapi.from_wsgi(DOCUMENT, application, config=config).include(tag=tag)
+    document.hooks.register_hook_with_name(_thinned(), "filter_case")
     asked: Counter[str] = Counter()
     wrong: list[str] = []
     for event in schemathesis.engine.from_schema(document).execute():
@@ -64,6 +68,20 @@ def test_every_answer_is_documented(app: tuple[Flask, str], tag: str) -> None:
     assert wrong == [], f"{len(wrong)} answers break a promise; the first: {wrong[0]}"
     tagged = {f"{one.method} {one.path}" for one in OPERATIONS if one.tag == tag}
     assert set(+asked) == tagged
+
+
+def _thinned() -> Callable[[schemathesis.HookContext, schemathesis.Case], bool]:
+    """Return a filter that lets the first visits to limits of an operation pass, then only some of the many more."""
+    seen: Counter[str] = Counter()
+
+    def kept(_context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
+        if case.meta is None or case.meta.phase.name != "coverage":
+            return True
+        seen[case.operation.label] += 1
+        number = seen[case.operation.label]
+        return number <= ALL_UP_TO or number % ONE_IN == 0
+
+    return kept
 
 
 def _failures(event: events.ScenarioFinished) -> Iterator[str]:

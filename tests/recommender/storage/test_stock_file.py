@@ -170,3 +170,13 @@ def test_the_keeper_runs_in_the_background(sqlite_database: Database, path: Path
         assert time.monotonic() < deadline
         time.sleep(0.02)
     keeper.stop()
+
+
+def test_counts_past_what_the_file_can_hold_do_not_stop_it(sqlite_database: Database, path: Path) -> None:
+    stock(sqlite_database, "s1", a=1e300, b=5)
+    keeper = keeper_of(sqlite_database, path)
+    assert keeper.keep()
+    found = counts(path, "s1")
+    assert found is not None
+    assert sorted(found.values()) == [5, stock_keeper.MOST_ON_HAND]
+    keeper.stop()
