@@ -138,6 +138,15 @@ class ServiceSettings(CoreSettings):
             maximum=3600,
         ),
     )
+    exposure_days: float = field(
+        default=400.0,
+        metadata=setting(
+            "How long it is kept what was shown and what came of it; at least twice the days of attribution.",
+            unit="days",
+            minimum=1,
+            maximum=36_500,
+        ),
+    )
     assisted_channels: str = field(
         default="offline",
         metadata=setting(

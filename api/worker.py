@@ -18,12 +18,15 @@ from recommender.storage.attribution import attribute, attributed_sequence
 from recommender.storage.compact import CompactResult, compact
 from recommender.storage.database import Database, open_database
 from recommender.storage.event_log import open_event_log
-from recommender.storage.exposures import drain, drained_to, forget_file
+from recommender.storage.exposures import drain, drained_to, forget_file, prune_exposures
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 """How long the loop sleeps between looks at what is due."""
+
+
+PRUNE_EVERY = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -104,11 +107,21 @@ def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
             lambda now: attribute(database, settings.attribution_window, now),
         ),
         Task(
+            "prune_exposures",
+            PRUNE_EVERY,
+            lambda now: prune_exposures(database, now - _kept(settings)),
+        ),
+        Task(
             "compact_events",
             timedelta(seconds=settings.compact_seconds),
             lambda now: compact_events(database, settings, now, settings.compact_rows),
         ),
     ]
+
+
+def _kept(settings: ServiceSettings) -> timedelta:
+    """Return how long exposures are kept: while anything may be credited to them in any case."""
+    return timedelta(days=max(settings.exposure_days, 2 * settings.attribution_days))
 
 
 def _run_one(task: Task, now: datetime) -> None:

@@ -9,8 +9,11 @@ from datetime import UTC, datetime
 import click
 from rich.table import Table
 
+from recommender.errors import ConflictError
 from recommender.registry import BundleEntry, Registry
 from recommender.settings import CoreSettings, read_settings
+from recommender.storage.experiments import running_experiments
+from training.place import open_place
 from training.printing import as_json, figure, print_json, show_report, wide_console
 from training.report import Document, compare_reports
 from training.tables import results_markdown
@@ -110,8 +113,14 @@ def rollback_bundle() -> None:
 @bundles.command("remove")
 @click.argument("bundle_id")
 def remove_bundle(bundle_id: str) -> None:
-    """Delete a bundle that is not promoted."""
-    _registry().remove(bundle_id)
+    """Delete a bundle that is neither promoted nor part of a running experiment."""
+    settings = read_settings(CoreSettings, os.environ)
+    with open_place(settings) as place:
+        with place.database.read() as connection:
+            for experiment in running_experiments(connection):
+                if bundle_id in (experiment.control.bundle_id, experiment.treatment.bundle_id):
+                    raise ConflictError(f"The experiment {experiment.name} needs this bundle.", value=bundle_id)
+        place.registry.remove(bundle_id)
     click.echo(f"{bundle_id} is removed.")
 
 

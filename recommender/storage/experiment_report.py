@@ -26,7 +26,7 @@ MEASURES = {
 RATIO_ALARM = 0.001
 """Below this p-value the groups are not of the sizes that were asked for, and no comparison is to be trusted."""
 
-_SHOWN = "experiment = ? AND occurred_at >= ? AND occurred_at < ?"
+_SHOWN = "experiment = ? AND experiment_unit IS NOT NULL AND occurred_at >= ? AND occurred_at < ?"
 _STATEMENT = f"""
 SELECT g, COUNT(*), SUM(slates), SUM(items), SUM(fallbacks),
   {", ".join(f"SUM(y{n}), SUM(CAST(y{n} AS DOUBLE PRECISION) * y{n})" for n in range(len(MEASURES)))}

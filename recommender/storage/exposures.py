@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.exposures import Exposure
+from recommender.storage.database import Database
 from recommender.storage.events import erased_among
 from recommender.storage.statements import execute, execute_many, fetch, marks
 from recommender.storage.types import to_micros
@@ -40,6 +42,11 @@ _INSERT_ANSWER = (
     "INSERT INTO answers (recommendation_id, subject, occurred_at, dropped) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (recommendation_id) DO NOTHING"
 )
+PRUNE_ROWS = 1_000
+_OLDEST = "SELECT occurred_at FROM exposures WHERE occurred_at < ? ORDER BY occurred_at LIMIT ?"
+_PRUNE_CREDITS = """
+DELETE FROM attributions WHERE recommendation_id IN (SELECT recommendation_id FROM exposures WHERE occurred_at <= ?)"""
+_PRUNE = "DELETE FROM exposures WHERE occurred_at <= ?"
 _START = 'INSERT INTO spool_files (file, "offset") VALUES (?, 0) ON CONFLICT (file) DO NOTHING'
 _ADVANCE = 'UPDATE spool_files SET "offset" = ? WHERE file = ? AND "offset" = ?'
 
@@ -84,6 +91,19 @@ def drained_to(connection: Connection, file: str) -> int:
 def forget_file(connection: Connection, file: str) -> None:
     """Drop the note about a spool file that was removed, inside a write transaction."""
     execute(connection, "DELETE FROM spool_files WHERE file = ?", (file,))
+
+
+def prune_exposures(database: Database, before: datetime, rows: int = PRUNE_ROWS) -> int:
+    """Remove what was shown before a time, and what is credited to it, in short transactions; return how many rows."""
+    total = 0
+    while True:
+        with database.write() as connection:
+            found = fetch(connection, _OLDEST, (to_micros(before), rows))
+            if not found:
+                return total
+            last = found[-1][0]
+            execute(connection, _PRUNE_CREDITS, (last,))
+            total += execute(connection, _PRUNE, (last,))
 
 
 def _rows(exposure: Exposure) -> Iterator[tuple[object, ...]]:

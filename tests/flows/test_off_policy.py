@@ -22,7 +22,7 @@ from recommender.storage.attribution import attribute
 from recommender.storage.logged_slates import count_logged, read_logged
 from recommender.storage.scenarios import save_version
 from tests.api.checked import CheckedClient
-from tests.shop import MEMBERS, make_key, open_shop, settings_at
+from tests.shop import MEMBERS, make_key, open_shop, settings_at, train
 from training.place import Place
 from training.progress import Silent
 from training.replay_log import Question, evaluate_off_policy
@@ -140,3 +140,17 @@ def test_the_command_says_what_it_can(shop: Services, tmp_path: Path) -> None:
     assert document["scenario"] == "home"
     refused = CliRunner(env=own).invoke(main, [*words, "--scenario-settings", str(wrong)])
     assert refused.exit_code == 2
+
+
+def test_a_bundle_of_a_running_experiment_is_not_removed(shop: Services) -> None:
+    other = train(shop.database, shop.settings, seed=9, promote=False)
+    client = CheckedClient(create_app(shop), make_key(shop.database, "models"))
+    started = client.put("/v1/experiments/kept", {"scenarios": ["new"], "treatment": {"bundle_id": other}})
+    assert started.status_code == 200
+    own: dict[str, str | None] = {name: None for name in os.environ if name.startswith("MEMBERWISE_")}
+    own |= {"MEMBERWISE_HOME": str(shop.settings.home), "MEMBERWISE_MODELS": str(shop.settings.models)}
+    refused = CliRunner(env=own).invoke(main, ["bundles", "remove", other])
+    assert refused.exit_code == 2
+    assert "The experiment kept needs this bundle." in refused.output
+    client.call("POST", "/v1/experiments/kept:stop")
+    assert CliRunner(env=own).invoke(main, ["bundles", "remove", other]).exit_code == 0

@@ -11,13 +11,14 @@ import pytest
 
 from recommender.attribution import Window
 from recommender.events import Event, EventKind, member_subject
-from recommender.exposures import Exposure
+from recommender.exposures import NARROWED, Exposure
 from recommender.storage import attribution
 from recommender.storage.attribution import Attributed, attribute, attributed_sequence
 from recommender.storage.database import Database
 from recommender.storage.events import LOG_COLUMNS, append_events, insert_logged
-from recommender.storage.exposures import drain
+from recommender.storage.exposures import drain, prune_exposures
 from recommender.storage.identities import Link, link
+from recommender.storage.logged_slates import LogCounts, count_logged, read_logged
 from recommender.storage.statements import fetch, next_sequence
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
@@ -275,3 +276,30 @@ def test_two_workers_at_once_credit_each_act_once(database: Database) -> None:
     run(database)
     assert outcomes(database)[0] == 200
     assert rows_of(database) == 200
+
+
+def test_what_is_too_old_is_removed_with_its_credits(database: Database) -> None:
+    show(database, *(slate(f"r{number}", ["milk", "bread"], NOW + timedelta(days=number)) for number in range(4)))
+    for number in range(4):
+        said = {"occurred_at": NOW + timedelta(days=number, hours=1), "recommendation_id": f"r{number}"}
+        post(database, event(f"v{number}", EventKind.VIEW, **said))
+    run(database)
+    assert prune_exposures(database, NOW + timedelta(days=2), rows=1) == 4
+    assert prune_exposures(database, NOW + timedelta(days=2)) == 0
+    assert rows_of(database) == 2
+    assert outcomes(database, "r2") == (1, 0, 0, 0, 0, 0)
+
+
+def test_logged_slates_are_read_whole_page_by_page(database: Database) -> None:
+    shown = [
+        replace(slate(f"r{number}", ["milk", "bread", "eggs"]), propensity=(0.5, 0.25, 1.0)) for number in range(5)
+    ]
+    narrowed = replace(shown[0], recommendation_id="n", flags=("stock_unknown", NARROWED))
+    show(database, *shown, narrowed, slate("plain", ["milk"]))
+    end = NOW + timedelta(seconds=1)
+    with database.read() as connection:
+        assert count_logged(connection, "home", NOW, end) == LogCounts(7, 1, 1)
+        for rows in (1, 2, 3, 4, 100):
+            found = list(read_logged(connection, "home", NOW, end, "purchased", rows))
+            assert [one.recommendation_id for one in found] == [f"r{number}" for number in range(5)]
+            assert {(one.item_id, one.chance) for one in found} == {(("milk", "bread", "eggs"), (0.5, 0.25, 1.0))}
