@@ -18,7 +18,7 @@ from werkzeug.routing import BaseConverter
 
 from api.assignment import bundles_of
 from api.auth import CallerCache, MemberAccess, check_access
-from api.headers import PREFLIGHT_HEADERS, cross_origin, parse_origins, secure
+from api.headers import PREFLIGHT_HEADERS, SecureHeaders, cross_origin, parse_origins
 from api.language import choose_language
 from api.logs import request_logger
 from api.member_tokens import TokenReader, TokenRules
@@ -82,6 +82,7 @@ def create_app(services: Services) -> Flask:
     app.before_request(_starter(services))
     app.after_request(_finisher(services))
     app.register_error_handler(Exception, _answer_error)
+    app.wsgi_app = SecureHeaders(app.wsgi_app)  # type: ignore[method-assign]
     proxies = parse_networks(services.settings.trusted_proxies)
     if proxies:
         app.wsgi_app = TrustedPrefix(app.wsgi_app, proxies)  # type: ignore[method-assign]
@@ -169,7 +170,6 @@ def _finisher(services: Services) -> Callable[[Response], Response]:
         metrics.note(RequestFigures(call.operation, scenario, response.status_code, seconds))
         headers = response.headers
         headers["X-Request-Id"] = call.request_id
-        secure(headers)
         for name, value in call.limit_headers.items():
             headers[name] = value
         if origins:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from werkzeug.datastructures import Headers
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SECURITY_HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
 )
-API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-"""Content-Security-Policy of answers that are no pages."""
+DEFAULT_HEADERS = (
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cache-Control", "no-store"),
+)
+"""What holds where an answer does not say something else, as pages do."""
 ALLOWED_HEADERS = "Authorization, Content-Type, Accept-Language, X-Request-Id, Idempotency-Key"
 EXPOSED_HEADERS = "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
 ALLOWED_METHODS = "GET, POST, PUT, DELETE"
@@ -29,12 +34,26 @@ def parse_origins(text: str) -> frozenset[str]:
     return frozenset(origins)
 
 
-def secure(headers: Headers) -> None:
-    """Add what keeps browsers from misusing an answer, where the answer does not say so itself."""
-    for name, value in SECURITY_HEADERS:
-        headers[name] = value
-    headers.setdefault("Content-Security-Policy", API_POLICY)
-    headers.setdefault("Cache-Control", "no-store")
+class SecureHeaders:
+    """Adds what keeps browsers from misusing an answer; done where headers are a plain list, since it is on every path.
+
+    Args:
+        application: the WSGI application.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+
+        def start(status: str, headers: list[tuple[str, str]], error: Any = None) -> Callable[[bytes], object]:
+            headers.extend(SECURITY_HEADERS)
+            said = {name for name, _ in headers}
+            headers.extend(entry for entry in DEFAULT_HEADERS if entry[0] not in said)
+            return start_response(status, headers, error)
+
+        return self._application(environ, start)
 
 
 def cross_origin(origins: frozenset[str], origin: str | None) -> Mapping[str, str]:

@@ -17,6 +17,8 @@ from tests.api.test_member_access import event
         (b'{"a": NaN}', "NaN"),
         (b'{"a": [-Infinity]}', "-Infinity"),
         (b'{"a": 1e999}', "too large"),
+        (b'{"a": 9223372036854775808}', "64 bits"),
+        (b'{"a": [' + b"9" * 5000 + b"]}", "64 bits"),
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested"),
         (b'{"a":' * 200 + b"1" + b"}" * 200, "nested"),
         (b"[" * 100_000 + b"]" * 100_000, "nested"),
@@ -35,6 +37,8 @@ def test_it_is_refused(text: bytes, told: str) -> None:
         b"[" * MAX_DEPTH + b"]" * MAX_DEPTH,
         orjson.dumps([{"x": [1, 2.5, None]}] * 500),
         b"-0.0",
+        b'{"a": -9223372036854775807, "b": 0.12345678901234567890}',
+        b'{"a\\\\": "\\":", "b": ":"}',
     ],
 )
 def test_it_passes(text: bytes) -> None:
@@ -48,6 +52,7 @@ def test_it_passes(text: bytes) -> None:
         ('"attributes": {"a": NaN}', "NaN"),
         ('"attributes": {"a": ' + "[" * 40 + "]" * 40 + "}", "nested"),
         ('"attributes": {"a": 1e400}', "too large"),
+        ('"attributes": {"a": ' + "9" * 30 + "}", "64 bits"),
     ],
 )
 def test_bodies_are_held_to_it(shared_client: CheckedClient, more: str, told: str) -> None:
