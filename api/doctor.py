@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -15,14 +15,19 @@ from recommender.errors import MemberwiseError
 from recommender.exposures import FULL_SPOOL_BYTES, spool_files
 from recommender.registry import Registry
 from recommender.settings import unknown_variables
+from recommender.storage.backlog import read_backlog, read_times
 from recommender.storage.database import HEAD, Database
 from recommender.storage.event_log import open_event_log, registered_files
 from recommender.storage.hashing import check_hash_key, read_hash_key
 from recommender.storage.keys import list_keys
+from recommender.storage.statements import fetch, last_sequence
 from recommender.storage.stock_keeper import StockKeeper
 
 LEAST_FREE_BYTES = 1 << 30
 OLD_BUNDLE = timedelta(days=30)
+STUCK_SPOOL = timedelta(minutes=10)
+MOST_CHECKED_BYTES = 512 << 20
+"""A larger SQLite file is not read whole."""
 ORPHAN_AGE = timedelta(hours=1)
 """Files younger than this may belong to a load that is under way."""
 EARLIEST_NOW = datetime(2025, 1, 1, tzinfo=UTC)
@@ -132,6 +137,22 @@ def _database(patient: Patient) -> Iterator[Finding]:
     with database.write(durable=True) as connection:
         check_hash_key(connection, read_hash_key(patient.settings))
     yield Finding(State.OK, "database", f"{database.dialect}, schema {revision}, can be written, hash key fits")
+    damage = _damage(database)
+    if damage is not None:
+        advice = "Stop the service, keep a copy of the file, and restore a backup."
+        yield Finding(State.FAIL, "database", f"The database file is damaged: {damage}", advice)
+
+
+def _damage(database: Database) -> str | None:
+    """Return what is wrong inside a SQLite file that is small enough to be read whole; None if nothing is."""
+    if database.dialect != "sqlite":
+        return None
+    with database.read() as connection:
+        ((pages,),), ((size,),) = fetch(connection, "PRAGMA page_count"), fetch(connection, "PRAGMA page_size")
+        if pages * size > MOST_CHECKED_BYTES:
+            return None
+        found = str(fetch(connection, "PRAGMA quick_check(1)")[0][0])
+    return None if found == "ok" else found
 
 
 def _keys(patient: Patient) -> Iterator[Finding]:
@@ -169,6 +190,20 @@ def _event_log(patient: Patient) -> Iterator[Finding]:
     if not problems:
         rows = sum(file.rows for file in files)
         yield Finding(State.OK, "event log", f"{len(files)} files, {rows:,} events")
+    yield from _uncopied(patient)
+
+
+def _uncopied(patient: Patient) -> Iterator[Finding]:
+    """Warn of posted events that wait for longer than a worker would let them."""
+    assert patient.database is not None
+    settings = patient.settings
+    with patient.database.read() as connection:
+        backlog = read_backlog(connection)
+    patience = timedelta(seconds=3 * settings.compact_seconds)
+    oldest = backlog.oldest_received_at
+    if oldest is not None and backlog.events >= settings.compact_rows and patient.now - oldest > patience:
+        detail = f"{backlog.events:,} posted events wait since {oldest:%Y-%m-%d %H:%M} UTC to be copied to the log."
+        yield Finding(State.WARN, "event log", detail, "Is `memberwise worker` running? It copies them.")
 
 
 def _bundle(patient: Patient) -> Iterator[Finding]:
@@ -189,6 +224,15 @@ def _bundle(patient: Patient) -> Iterator[Finding]:
         yield Finding(State.WARN, "bundle", f"{detail}, {age.days} days ago", "Train on newer events.")
     else:
         yield Finding(State.OK, "bundle", detail)
+    if _is_current(patient) and patient.database is not None:
+        with patient.database.read() as connection:
+            known = last_sequence(connection)
+        if bundle.last_sequence > known:
+            detail = "The bundle was trained on events that the database does not have yet."
+            advice = (
+                "Is this the right database, or one restored from an older backup? Ingest what is missing, or train."
+            )
+            yield Finding(State.WARN, "bundle", detail, advice)
 
 
 def _spool(patient: Patient) -> Iterator[Finding]:
@@ -202,8 +246,21 @@ def _spool(patient: Patient) -> Iterator[Finding]:
         yield Finding(State.FAIL, "spool", f"{existing} cannot be written.", advice)
     elif size > FULL_SPOOL_BYTES:
         yield Finding(State.WARN, "spool", detail, "Is `memberwise worker` running? It empties the spool.")
+    elif _is_stuck(patient, files):
+        advice = "Is `memberwise worker` running? It moves exposures into the database."
+        yield Finding(State.WARN, "spool", f"{detail}; some wait for more than {STUCK_SPOOL}", advice)
     else:
         yield Finding(State.OK, "spool", detail)
+
+
+def _is_stuck(patient: Patient, files: Sequence[Path]) -> bool:
+    """Tell whether exposures wait in files that were last written long ago."""
+    if not _is_current(patient) or patient.database is None:
+        return False
+    with patient.database.read() as connection:
+        drained = read_backlog(connection).drained
+    until = (patient.now - STUCK_SPOOL).timestamp()
+    return any(file.stat().st_size > drained.get(file.name, 0) and file.stat().st_mtime < until for file in files)
 
 
 def _stock(patient: Patient) -> Iterator[Finding]:
@@ -222,9 +279,18 @@ def _stock(patient: Patient) -> Iterator[Finding]:
 
 def _disk(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
-    for name, folder in (("home", settings.home), ("models", settings.models)):
-        free = shutil.disk_usage(_existing(folder)).free
-        detail = f"{free / (1 << 30):.1f} GiB free for {name}"
+    folders = {
+        "home": settings.home,
+        "models": settings.models,
+        "event log": settings.event_log_folder,
+        "spool": settings.spool_folder,
+    }
+    disks: dict[int, list[str]] = {}
+    for name, folder in folders.items():
+        disks.setdefault(_existing(folder).stat().st_dev, []).append(name)
+    for names in disks.values():
+        free = shutil.disk_usage(_existing(folders[names[0]])).free
+        detail = f"{free / (1 << 30):.1f} GiB free for {', '.join(names)}"
         if free < LEAST_FREE_BYTES:
             yield Finding(State.WARN, "disk", detail, "Make room: loads and training need several times their input.")
         else:
@@ -234,6 +300,9 @@ def _disk(patient: Patient) -> Iterator[Finding]:
 def _clock(patient: Patient) -> Iterator[Finding]:
     entries = Registry(patient.settings.models).list()
     made = [entry.manifest.facts.created_at for entry in entries if entry.manifest is not None]
+    if _is_current(patient) and patient.database is not None:
+        with patient.database.read() as connection:
+            made += read_times(connection)
     latest = max([EARLIEST_NOW, *made])
     if patient.now + timedelta(minutes=1) < latest:
         detail = f"The clock says {patient.now:%Y-%m-%d %H:%M} UTC, but it was {latest:%Y-%m-%d %H:%M} before."

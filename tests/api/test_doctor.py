@@ -101,3 +101,50 @@ def test_unknown_settings_are_named(settings: ServiceSettings) -> None:
     ]
     assert finding.state is State.WARN
     assert "MEMBERWISE_PROT" in finding.detail
+
+
+def test_a_worker_that_does_not_run_is_noticed(settings: ServiceSettings) -> None:
+    database = open_database(settings)
+    few = replace(settings, compact_rows=2, compact_seconds=60)
+    events = [Event(f"e{number}", NOW, EventKind.VIEW, "app", item_id="milk") for number in range(2)]
+    with database.write() as connection:
+        append_events(connection, events, NOW)
+    assert states(few)["event log"] is State.OK
+    assert states(few, now=NOW + timedelta(minutes=4))["event log"] is State.WARN
+    settings.spool_folder.mkdir(parents=True)
+    (settings.spool_folder / "a.jsonl").write_bytes(b"{}\n")
+    written = datetime.now(UTC)
+    assert states(settings, now=written)["spool"] is State.OK
+    assert states(settings, now=written + timedelta(minutes=11))["spool"] is State.WARN
+    database.dispose()
+
+
+def test_a_clock_behind_the_events_is_noticed(settings: ServiceSettings) -> None:
+    database = open_database(settings)
+    with database.write() as connection:
+        append_events(connection, [Event("e1", NOW, EventKind.VIEW, "app", item_id="milk")], NOW)
+    assert states(settings)["clock"] is State.OK
+    assert states(settings, now=NOW - timedelta(hours=1))["clock"] is State.FAIL
+    database.dispose()
+
+
+def test_a_bundle_of_another_database_is_noticed(shop_settings: ServiceSettings) -> None:
+    now = datetime.now(UTC)
+    assert states(shop_settings, now=now)["bundle"] is State.OK
+    elsewhere = replace(shop_settings, home=shop_settings.home.with_name("elsewhere"))
+    open_database(elsewhere).dispose()
+    assert states(elsewhere, now=now)["bundle"] is State.WARN
+
+
+def test_a_damaged_database_file_is_noticed(settings: ServiceSettings) -> None:
+    database = open_database(settings)
+    with database.write() as connection:
+        events = [Event(f"e{number}", NOW, EventKind.VIEW, "app", item_id="milk") for number in range(2000)]
+        append_events(connection, events, NOW)
+    database.dispose()
+    file = settings.home / "memberwise.db"
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 4096 // 2 * 4096
+    content[middle : middle + 3 * 4096] = b"\xff" * (3 * 4096)
+    file.write_bytes(content)
+    assert states(settings)["database"] is State.FAIL
