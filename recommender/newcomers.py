@@ -26,10 +26,10 @@ NAME = "newcomers"
 """What slates name as the source of these items."""
 STRIDE = 5
 """At most one place of so many is a newcomer's: nobody has proved that they sell."""
-BUZZ = 0.7
-"""What a newcomer that everybody wants is worth beside the best item, where trends are not asked for."""
-UNTRIED = 0.05
-"""What a newcomer of no known taste is worth beside the best, where new items are asked for."""
+NEWEST = 1.05
+"""What a newcomer is worth beside the best item that the models call new, where new items are asked for."""
+BUZZ, TREND = 0.7, 1.4
+"""What a newcomer that everybody wants is worth beside the best item, and where trends are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ class Newcomers:
         if query.scenario is Scenario.BUY_AGAIN:
             value[~np.isin(np.arange(len(value)) + self.likeness.first, list(self.likeness.replaces))] = 0
         elif query.scenario not in CONTEXT_SCENARIOS:
-            worth = 1.0 if query.scenario is Scenario.TRENDING else BUZZ
+            worth = TREND if query.scenario is Scenario.TRENDING else BUZZ
             value = np.maximum(value, np.float32(worth * top) * self.buzz)
         if query.scenario is Scenario.NEW:
-            value = np.maximum(value, np.float32(UNTRIED) * top)
+            value += np.float32(NEWEST) * top
         rows = self.likeness.first + np.flatnonzero(value > 0)
         if allowed is not None:
             rows = rows[allowed[rows]]
@@ -119,7 +119,7 @@ class Newcomers:
         shown: list[int] = []
         let_in = 0
         for place in keen:
-            if let_in < len(guests) and let_in < (len(shown) + 1) // STRIDE and worth[guests[let_in]] >= worth[place]:
+            if let_in < len(guests) and let_in < (len(shown) + 1) // STRIDE and worth[guests[let_in]] > worth[place]:
                 shown.append(guests[let_in])
                 let_in += 1
             shown.append(place)

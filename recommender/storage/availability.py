@@ -80,9 +80,9 @@ class FileStock:
         return self.file is file and same_rows and self.item_count == file.item_count
 
     def token(self, store_id: str) -> object | None:
-        """Return the version of a store's row in this file."""
+        """Return the version of a store's row in this file, with how many items are looked for in it."""
         version = self.file.version(store_id)
-        return None if version is None else (self.file.inode, version)
+        return None if version is None else (self.file.inode, version, self.item_count)
 
     def shelf(self, store_id: str) -> Shelf | None:
         """As Stock.shelf."""
