@@ -116,6 +116,10 @@ class ServiceSettings(CoreSettings):
             maximum=36_500,
         ),
     )
+    audit_days: float = field(
+        default=1100.0,
+        metadata=setting("How long the audit trail is kept.", unit="days", minimum=1, maximum=36_500),
+    )
     clock_skew_seconds: int = field(
         default=300,
         metadata=setting(

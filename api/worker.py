@@ -15,6 +15,7 @@ from recommender.errors import MemberwiseError
 from recommender.exposures import read_spool, remove_finished, spool_files
 from recommender.registry import Registry
 from recommender.storage.attribution import attribute, attributed_sequence
+from recommender.storage.audit import prune_audit
 from recommender.storage.compact import CompactResult, compact
 from recommender.storage.database import Database, open_database
 from recommender.storage.event_log import open_event_log
@@ -110,6 +111,11 @@ def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
             "prune_exposures",
             PRUNE_EVERY,
             lambda now: prune_exposures(database, now - _kept(settings)),
+        ),
+        Task(
+            "prune_audit",
+            PRUNE_EVERY,
+            lambda now: prune_audit(database, now - timedelta(days=settings.audit_days)),
         ),
         Task(
             "compact_events",

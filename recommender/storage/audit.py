@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from recommender.storage.database import Database
 from recommender.storage.statements import execute, next_sequence
 from recommender.storage.tables import audit, audit_counts
 from recommender.storage.types import to_micros
@@ -16,6 +17,12 @@ _COUNT = """
 INSERT INTO audit_counts (caller, action, hour, calls, rows) VALUES (?, ?, ?, 1, ?)
 ON CONFLICT (caller, action, hour)
 DO UPDATE SET calls = audit_counts.calls + 1, rows = audit_counts.rows + excluded.rows"""
+
+
+_PRUNE = """
+DELETE FROM audit WHERE sequence IN (SELECT sequence FROM audit WHERE at < ? ORDER BY sequence LIMIT ?)"""
+_PRUNE_COUNTS = "DELETE FROM audit_counts WHERE hour < ?"
+PRUNE_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,18 @@ def read_audit(
         if wanted is not None:
             chosen = chosen.where(column == wanted)
     return [AuditEntry(**row) for row in connection.execute(chosen).mappings()]
+
+
+def prune_audit(database: Database, before: datetime, rows: int = PRUNE_ROWS) -> int:
+    """Remove entries and counts from before a time, in short transactions; return how many."""
+    total = 0
+    while True:
+        with database.write() as connection:
+            removed = execute(connection, _PRUNE, (to_micros(before), rows))
+            removed += execute(connection, _PRUNE_COUNTS, (to_micros(before),))
+        total += removed
+        if removed < rows:
+            return total
 
 
 def read_counts(connection: Connection, since: datetime) -> list[StreamCount]:

@@ -44,6 +44,9 @@ _INSERT_ANSWER = (
 )
 PRUNE_ROWS = 1_000
 _OLDEST = "SELECT occurred_at FROM exposures WHERE occurred_at < ? ORDER BY occurred_at LIMIT ?"
+_PRUNE_ANSWERS = """
+DELETE FROM answers
+WHERE recommendation_id <= (SELECT MAX(recommendation_id) FROM exposures WHERE occurred_at <= ?)"""
 _PRUNE_CREDITS = """
 DELETE FROM attributions WHERE recommendation_id IN (SELECT recommendation_id FROM exposures WHERE occurred_at <= ?)"""
 _PRUNE = "DELETE FROM exposures WHERE occurred_at <= ?"
@@ -103,6 +106,7 @@ def prune_exposures(database: Database, before: datetime, rows: int = PRUNE_ROWS
                 return total
             last = found[-1][0]
             execute(connection, _PRUNE_CREDITS, (last,))
+            execute(connection, _PRUNE_ANSWERS, (last,))
             total += execute(connection, _PRUNE, (last,))
 
 

@@ -1,10 +1,12 @@
 """The audit trail: an entry per write, in its transaction; streams are counted; nobody but an admin reads it."""
 
+from datetime import timedelta
+
 import pytest
 
 from api.app import create_app
 from api.services import Services
-from recommender.storage.audit import read_audit, read_counts
+from recommender.storage.audit import count, prune_audit, read_audit, read_counts, record
 from recommender.storage.statements import fetch
 from tests.api.checked import CheckedClient
 from tests.api.test_member_access import event
@@ -70,6 +72,17 @@ def test_the_entry_and_the_change_exist_together(client: CheckedClient, services
     assert client.put("/v1/items", {"items": [{"item_id": "brand-new"}]}).status_code >= 500
     with services.database.read() as connection:
         assert fetch(connection, "SELECT 1 FROM items WHERE item_id = 'brand-new'") == []
+
+
+def test_what_is_old_is_forgotten(services: Services) -> None:
+    with services.database.write() as connection:
+        for days in (1, 40, 50):
+            record(connection, "k", "act", f"{days}", NOW - timedelta(days=days))
+            count(connection, "k", "stream", 5, NOW - timedelta(days=days))
+    assert prune_audit(services.database, NOW - timedelta(days=30), rows=1) == 4
+    with services.database.read() as connection:
+        assert [entry.target for entry in read_audit(connection, caller="k")] == ["1"]
+        assert [one.rows for one in read_counts(connection, NOW - timedelta(days=100))] == [5]
 
 
 def test_only_admins_read_it(client: CheckedClient) -> None:

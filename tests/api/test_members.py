@@ -9,6 +9,7 @@ from api.app import create_app
 from api.services import Services
 from api.worker import compact_events, drain_spool
 from recommender.storage.audit import read_audit
+from recommender.storage.exposures import prune_exposures
 from recommender.storage.statements import fetch
 from recommender.storage.upserts import upsert
 from tests.api.checked import CheckedClient
@@ -266,3 +267,11 @@ def test_an_identity_of_several_members_is_erased_with_none(admin: CheckedClient
     assert found["subjects"] == 1
     with services.database.read() as connection:
         assert [row[0] for row in fetch(connection, "SELECT member_id FROM identities")] == ["m06"]
+
+
+def test_what_is_too_old_is_no_longer_told(admin: CheckedClient, services: Services) -> None:
+    admin.post("/v1/recommendations", {"member_id": "m05", "count": 3})
+    drain(services)
+    assert prune_exposures(services.database, datetime.now(UTC) + timedelta(seconds=5)) == 3
+    with services.database.read() as connection:
+        assert fetch(connection, "SELECT COUNT(*) FROM answers") == [(0,)]

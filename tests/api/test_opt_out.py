@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.routes import OPERATIONS
 from api.services import Services
 from recommender.query import Scenario
 from recommender.storage.upserts import upsert
@@ -96,16 +95,27 @@ def test_an_explanation_knows_no_history(client: CheckedClient) -> None:
     }
 
 
-def test_simple_and_batch_routes_honour_it_too(client: CheckedClient) -> None:
-    simple = client.get("/v1/members/m05/recommendations?scenario=home&count=8&store_id=s1").json
-    anybody = client.post("/v1/recommendations", {"scenario": "home", "count": 8, "store_id": "s1"}).json
-    assert simple is not None
+def test_the_other_routes_honour_it_too(client: CheckedClient) -> None:
+    asked: dict[str, Any] = {"scenario": "home", "count": 8, "store_id": "s1"}
+    anybody = client.post("/v1/recommendations", asked).json
     assert anybody is not None
     wanted = [item["item_id"] for item in anybody["items"]]
+    simple = client.get("/v1/members/m05/recommendations?scenario=home&count=8&store_id=s1").json
+    assert simple is not None
     assert [item["item_id"] for item in simple["items"]] == wanted
-    known = {operation.id for operation in OPERATIONS}
-    if "post_batch" in known:
-        request = {"scenario": "home", "count": 8, "store_id": "s1", "member_id": "m05"}
-        batch = client.post("/v1/recommendations:batch", {"requests": [request]}).json
-        assert batch is not None
-        assert wanted == [item["item_id"] for item in batch["answers"][0]["items"]]
+    batch = client.post("/v1/recommendations:batch", {"requests": [asked | {"member_id": "m05"}]}).json
+    assert batch is not None
+    assert [item["item_id"] for item in batch["results"][0]["result"]["items"]] == wanted
+
+
+def test_a_list_is_ordered_as_for_anybody(client: CheckedClient) -> None:
+    body = {"item_ids": [f"i{number:02d}" for number in range(20)], "store_id": "s1"}
+    mine = client.post("/v1/rank", body | {"member_id": "m05"}).json
+    anybody = client.post("/v1/rank", body).json
+    own = client.post("/v1/rank", body | {"member_id": "m08"}).json
+    assert mine is not None
+    assert anybody is not None
+    assert own is not None
+    assert mine["items"] == anybody["items"]
+    assert mine["items"] != own["items"]
+    assert "not_personalised" in mine["flags"]
