@@ -31,7 +31,8 @@ _STATEMENT = f"""
 SELECT g, COUNT(*), SUM(slates), SUM(items), SUM(fallbacks),
   {", ".join(f"SUM(y{n}), SUM(CAST(y{n} AS DOUBLE PRECISION) * y{n})" for n in range(len(MEASURES)))}
 FROM (
-  SELECT experiment_group AS g, experiment_unit AS u, COUNT(DISTINCT recommendation_id) AS slates, COUNT(*) AS items,
+  SELECT experiment_group AS g, experiment_unit AS u, COUNT(*) AS items,
+    SUM(CASE WHEN position = 1 THEN 1 ELSE 0 END) AS slates,
     SUM(CASE WHEN position = 1 AND flags LIKE ? THEN 1 ELSE 0 END) AS fallbacks,
     {", ".join(f"SUM({what}) AS y{n}" for n, what in enumerate(MEASURES.values()))}
   FROM exposures WHERE {_SHOWN} GROUP BY experiment_group, experiment_unit) AS of_unit

@@ -96,6 +96,7 @@ def test_every_group_can_be_asked_for(shown: Database, name: str) -> None:
     with shown.read() as connection:
         rows = read_report(connection, NOW, LATER, [name])
     assert sum(row.items for row in rows) == 13
+    assert sum(row.slates for row in rows) == (13 if name == "position" else 6)
 
 
 def test_another_time_has_nothing(shown: Database) -> None:
