@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.described import title_of
+from api.described import Looked, look_up, title_of
 from api.services import Call, Services
 from api.slates import Body, reason_body, serving_now
+from recommender.errors import MemberwiseError
 from recommender.explanation import Explanation, explain_item
 from recommender.request import SlateRequest
 from recommender.storage.catalog import read_items
 from recommender.verdicts import verdict
+
+EXPLORED = "explored"
+"""Flag of an explanation: exploration shuffles this customer's slates of the scenario today."""
 
 
 def serve_explanation(services: Services, call: Call, request: SlateRequest, item_id: str) -> Body:
@@ -18,9 +22,10 @@ def serve_explanation(services: Services, call: Call, request: SlateRequest, ite
 
     Raises: ProblemError, no-bundle, before the first bundle; StoreBusyError.
     """
-    serving = serving_now(services)
-    live = serving.live.current(call.now)
-    query, who = serving.source.query(request, live, call.now)
+    looked = look_up(services, call, serving_now(services), request)
+    if isinstance(looked, MemberwiseError):
+        raise looked
+    serving, live, query, who = looked.serving, looked.live, looked.query, looked.who
     rows = live.catalog.rows([item_id])[0]
     with serving.turn:
         found = explain_item(serving.recommender, query, int(rows[0]) if len(rows) else None)
@@ -34,10 +39,17 @@ def serve_explanation(services: Services, call: Call, request: SlateRequest, ite
         "title": title_of(details[0], call.language) if details else None,
         "scenario": request.scenario,
         "bundle_id": serving.bundle.bundle_id,
-        "flags": list(who.flags),
+        "flags": _flags(looked),
         "text": verdict(found, request.scenario, request.count, call.language),
         **_steps(found, call.language, titles),
     }
+
+
+def _flags(looked: Looked) -> list[str]:
+    """Return what was not known, and EXPLORED where what is shown today is in another order than explained."""
+    assigned, exploration = looked.assigned, looked.exploration
+    shuffled = exploration is not None and exploration.shuffled
+    return [*looked.who.flags, *(() if assigned is None else assigned.flags), *([EXPLORED] if shuffled else [])]
 
 
 def _steps(found: Explanation, language: str, titles: Mapping[str, str]) -> Body:

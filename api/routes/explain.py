@@ -21,7 +21,9 @@ Takes the request of `POST /v1/recommendations` and an item. The slate is made a
 recorded as shown. `outcome` is one of `shown`, `below_the_cut`, `dropped` (by `rule`), `not_of_scenario` (such as
 bought before, in `discover`), `not_found` (by no retriever that counts here), `newer_than_models` and
 `unknown_item`; `text` says it in a sentence. `retrievers` has the item's rank with each retriever, `contributions`
-what the learned ranker's features add to its score, as LightGBM computes them.
+what the learned ranker's features add to its score, as LightGBM computes them. A customer in an experiment is
+explained as their group is served. The flag `explored` says that exploration shuffles their slates of this scenario
+today, so that what they see stands in another order.
 """
 
 OPERATIONS = (

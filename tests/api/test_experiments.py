@@ -111,6 +111,10 @@ def test_two_bundles_are_served_at_once_and_never_mixed(services: Services, pers
     notice(services)
     served = {group_of(answer): answer["bundle_id"] for answer in (ask(person, member_id=name) for name in MEMBERS)}
     assert served == {"control": promoted, "treatment": other}
+    for name in MEMBERS[:10]:
+        explained = person.post("/v1/explain", {"member_id": name, "item_id": "i05"}).json
+        assert explained is not None
+        assert explained["bundle_id"] == served[group_of(ask(person, member_id=name))]
     # Promoting the treatment's bundle makes it everybody's, without opening it a second time.
     beside = services.serving.serving_of(other)
     Registry(services.settings.models).promote(other, datetime.now(UTC))

@@ -68,3 +68,14 @@ def test_nobody_known_and_other_placements_are_not_explored(services: Services, 
 def test_without_a_share_nothing_is_explored(services: Services, client: CheckedClient) -> None:
     ask(client, member_id="m01")
     assert [chance for _, _, _, chance in chances(services)] == [None] * 5
+
+
+def test_explanations_say_when_the_order_shown_is_another(services: Services, exploring: CheckedClient) -> None:
+    flagged = set()
+    for member_id in MEMBERS:
+        ask(exploring, member_id=member_id)
+        explained = exploring.post("/v1/explain", {"member_id": member_id, "item_id": "i05"}).json
+        assert explained is not None
+        if "explored" in explained["flags"]:
+            flagged.add(f"member:{member_id}")
+    assert flagged == {subject for strategy, subject, _, _ in chances(services) if strategy.endswith("+explored")}
