@@ -53,9 +53,11 @@ class Newcomers:
             allowed: bool, (all items,), None for all.
         """
         top = np.float32(score.max(initial=0.0)) or np.float32(1)
-        if query.scenario is Scenario.NEW and query.personal:
-            row = np.unique(query.history.item_row).astype(np.int32)
-            score = np.full(len(row), top, np.float32)
+        if query.scenario in (Scenario.DISCOVER, Scenario.NEW) and query.personal:
+            # What was bought is no candidate here, yet it says best what the customer likes.
+            known = np.unique(query.history.item_row).astype(np.int32)
+            row = np.concatenate((row, known))
+            score = np.concatenate((score, np.full(len(known), top, np.float32)))
         value = self._inherited(row, score)
         if query.scenario is Scenario.BUY_AGAIN:
             value[~np.isin(np.arange(len(value)) + self.likeness.first, list(self.likeness.replaces))] = 0

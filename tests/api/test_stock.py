@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -15,6 +14,7 @@ from recommender.storage.statements import fetch
 from recommender.storage.stock_policies import StockPolicy, Trust, read_policies
 from recommender.storage.types import to_micros
 from tests.api.checked import CheckedClient
+from tests.api.freshness import look_again
 from tests.shop import ITEMS
 
 ADJUST = "/v1/inventory:adjust"
@@ -132,26 +132,21 @@ def shown(client: CheckedClient) -> list[str]:
     return [item["item_id"] for item in body["items"]]
 
 
-def within_a_second(condition: Callable[[], bool]) -> bool:
-    deadline = datetime.now(UTC) + timedelta(seconds=1)
-    while not condition():
-        if datetime.now(UTC) > deadline:
-            return False
-    return True
-
-
 def test_a_recall_pulls_an_item_at_once_and_is_audited(services: Services, client: CheckedClient) -> None:
     assert ITEMS[1] in shown(client)
     answer = client.post(f"/v1/items/{ITEMS[1]}:recall", {"reason": "Glass."}).json
     assert answer == {"item_id": ITEMS[1], "recalled": True}
-    assert within_a_second(lambda: ITEMS[1] not in shown(client))
+    look_again(services)
+    assert ITEMS[1] not in shown(client)
     client.put("/v1/items", {"items": [{"item_id": ITEMS[1], "hidden": False}]})
-    assert not within_a_second(lambda: ITEMS[1] in shown(client))
+    look_again(services)
+    assert ITEMS[1] not in shown(client)
     with services.database.read() as connection:
         entry = read_audit(connection)[1]
     assert (entry.action, entry.target, entry.details) == ("items.recall", ITEMS[1], '{"reason":"Glass."}')
     assert client.post(f"/v1/items/{ITEMS[1]}:lift-recall", {}).json["recalled"] is False
-    assert within_a_second(lambda: ITEMS[1] in shown(client))
+    look_again(services)
+    assert ITEMS[1] in shown(client)
 
 
 def test_recalls_need_a_reason_and_take_items_nobody_knows(client: CheckedClient) -> None:
