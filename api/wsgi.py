@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import logging
 from typing import Any
 
@@ -14,6 +15,8 @@ from api.app import build_services, close_services, create_app
 from api.metrics import forget_process
 from api.services import Services
 from api.settings import ServiceSettings
+from recommender.errors import MemberwiseError
+from recommender.registry import Registry
 
 START_SECONDS = 120
 """How long a worker may take until its bundle is verified and warm."""
@@ -90,8 +93,24 @@ def _share_memory() -> None:
     gc.freeze()
 
 
+def _load_trees(settings: ServiceSettings) -> None:
+    """Load LightGBM's modules before the workers fork if the promoted bundle needs them, so that all share them.
+
+    Where pandas is installed it comes along, and would take more memory of each worker than all else.
+    """
+    registry = Registry(settings.models)
+    try:
+        current = registry.current_id()
+        needed = current is not None and any(registry.path(current).glob("ranker*.txt"))
+    except (MemberwiseError, OSError):
+        return  # the workers will say why
+    if needed:
+        importlib.import_module("lightgbm")
+
+
 def run(settings: ServiceSettings) -> None:
     """Serve until told to stop."""
+    _load_trees(settings)
     logging.getLogger(__name__).info(
         "serving address=%s:%d workers=%d threads=%d",
         settings.host,
