@@ -122,8 +122,10 @@ class ServingWatch:
             return
         try:
             wanted = self._wanted(serving) - {serving.bundle.bundle_id}
-        except MemberwiseError:
-            return  # the database is away: what runs goes on
+        except Exception as error:  # such as a database that is away: what runs goes on
+            unforeseen = None if isinstance(error, MemberwiseError | OSError) else error
+            logger.warning("experiments_not_read reason=%s", error, exc_info=unforeseen)
+            return
         self._others_failed = {name: checks - 1 for name, checks in self._others_failed.items() if name in wanted}
         others = {name: kept for name, kept in self._others.items() if name in wanted}
         for bundle_id in sorted(wanted - set(others)):
