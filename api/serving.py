@@ -53,7 +53,8 @@ def no_others(_serving: Serving) -> frozenset[str]:
 class ServingWatch:
     """Keeps the promoted bundle in service: opens, verifies and warms it off the request path, then swaps.
 
-    A bundle that cannot be served leaves the old one in service; `problem` then says why. Bundles that experiments
+    A bundle that cannot be served leaves the old one in service, at the start the one promoted before it; `problem`
+    then says why. Bundles that experiments
     need are kept beside it; one of those that cannot be served is not there for `serving_of`.
     """
 
@@ -109,6 +110,8 @@ class ServingWatch:
                 self._swap(promoted)
         except Exception as error:
             self._fail(promoted, error)
+            if self._serving is None:
+                self._fall_back()
         self._keep_others()
 
     def _run(self) -> None:
@@ -157,6 +160,18 @@ class ServingWatch:
         self._metrics.bundle_swaps.inc()
         self._metrics.trained_until.set(serving.bundle.trained_until.timestamp())
         logger.info("bundle_in_service bundle_id=%s", bundle_id)
+
+    def _fall_back(self) -> None:
+        """At the start, serve the last good bundle in place of the promoted one; `problem` goes on saying why."""
+        for bundle_id in reversed(self._registry.promoted_before()):
+            try:
+                self._serving = self._prepare(self._registry.open(bundle_id))
+            except Exception as error:
+                logger.warning("bundle_not_served bundle_id=%s reason=%s", bundle_id, error)
+                continue
+            self._metrics.trained_until.set(self._serving.bundle.trained_until.timestamp())
+            logger.warning("older_bundle_in_service bundle_id=%s", bundle_id)
+            return
 
     def _fail(self, bundle_id: str | None, error: Exception) -> None:
         problem = str(error) or type(error).__name__

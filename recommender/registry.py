@@ -101,7 +101,7 @@ class Registry:
         Raises: ConflictError if there is none left.
         """
         with models_lock(self.models_dir):
-            for bundle_id in reversed(self._promoted_before()):
+            for bundle_id in reversed(self.promoted_before()):
                 if (self.models_dir / bundle_id).is_dir():
                     open_bundle(self.models_dir / bundle_id)
                     self._replace_current(bundle_id, "rollback", now)
@@ -129,6 +129,13 @@ class Registry:
         manifests = [entry.manifest for entry in self.list()]
         return min((manifest.facts.last_sequence if manifest else 0 for manifest in manifests), default=None)
 
+    def _readable_id(self) -> str | None:
+        """Return the id of the promoted bundle, None also where the file that names it is damaged."""
+        try:
+            return self.current_id()
+        except BundleError:
+            return None
+
     def _ids(self) -> tuple[str, ...]:
         if not self.models_dir.is_dir():
             return ()
@@ -144,7 +151,7 @@ class Registry:
     def _replace_current(self, bundle_id: str, action: str, now: datetime) -> None:
         """Log the change, then replace `current` in one step; both reach the disk before this returns."""
         line = {"bundle_id": bundle_id, "action": action, "at": now.astimezone(UTC).isoformat()}
-        if self.current_id() != bundle_id:
+        if self._readable_id() != bundle_id:
             with (self.models_dir / PROMOTIONS).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
                 log.flush()
@@ -157,8 +164,9 @@ class Registry:
         fresh.replace(self.models_dir / CURRENT)
         sync_folder(self.models_dir)
 
-    def _promoted_before(self) -> tuple[str, ...]:
-        """Replay the log: a promotion goes on a stack, a roll back takes those above its bundle off it."""
+    def promoted_before(self) -> tuple[str, ...]:
+        """Return the bundles that were promoted before the current one and not rolled back, the latest last."""
+        # A promotion goes on a stack, a roll back takes those above its bundle off it.
         log = self.models_dir / PROMOTIONS
         lines = log.read_text("utf-8").splitlines() if log.exists() else []
         stack: deque[str] = deque()
@@ -171,7 +179,7 @@ class Registry:
                 _pop_until(stack, entry["bundle_id"])
             else:
                 stack.append(entry["bundle_id"])
-        current = self.current_id()
+        current = self._readable_id()
         if current is not None and current in stack:
             _pop_until(stack, current)
             stack.pop()
