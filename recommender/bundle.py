@@ -28,6 +28,7 @@ from recommender.ids import IdIndex
 
 if TYPE_CHECKING:
     from recommender.pipeline import Recommender
+    from recommender.prepared import Prepared
     from recommender.retrievers.base import Json
 
 Array = npt.NDArray[np.generic]
@@ -115,6 +116,13 @@ class Bundle:
             texts = {name: self.text(name) for name in trees}
             self._built.append(Recommender.from_parts(self.arrays, self.manifest.description, texts))
         return self._built[0]
+
+    @property
+    def prepared(self) -> Prepared | None:
+        """What was ranked in advance, None if nothing was."""
+        from recommender.prepared import Prepared
+
+        return Prepared.from_arrays(self.arrays, tuple(part.name for part in self.recommender().retrievers))
 
     def text(self, name: str) -> str:
         """Return the content of one of the bundle's text files.

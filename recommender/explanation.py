@@ -197,6 +197,11 @@ def _source(found: Found, at: int | None) -> str | None:
 def _place_without_moves(recommender: Recommender, query: Query, found: Found, row: int) -> int | None:
     """Return an item's place by score among the allowed candidates that the slate was made from, None if not one."""
     allowed = all_masks(query)
+    if query.ready is not None:
+        listed = query.ready.row if allowed is None else query.ready.row[allowed[query.ready.row]]
+        if len(listed) >= query.count:
+            place = _first(listed == row)
+            return None if place is None else place + 1
     if allowed is not None and np.count_nonzero(allowed[found.pool.row]) < query.count:
         found = recommender.look_deeper(query)
     at = _first(found.pool.row == row)

@@ -26,7 +26,8 @@ from recommender.ids import IdIndex
 from recommender.masks import build_masks, not_interested
 from recommender.newcomers import Newcomers
 from recommender.placement import NO_PLACEMENT, NO_STEERING, Placement
-from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Scenario
+from recommender.prepared import MOST_WANTED
+from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Ready, Scenario
 from recommender.recent import Recent, read_recent, take_back
 from recommender.request import SlateRequest
 from recommender.retrievers.repeat import RepeatRetriever
@@ -43,6 +44,8 @@ AWAY_SECONDS = 1.0
 """How long the database is left alone after it did not answer."""
 STORE_UNAVAILABLE = "store_unavailable"
 """Flag of answers made without the database."""
+PREPARED_DAYS = 3
+"""How long what was ranked in advance holds: then other items are due."""
 STALE_DAYS = 28
 """A bundle older than this is asked as of its own end: decayed any further, all its histories would look alike."""
 
@@ -84,6 +87,7 @@ class QuerySource:
         self._day_offset = recommender.day_offset_minutes
         self._repeat = next((part for part in recommender.retrievers if isinstance(part, RepeatRetriever)), None)
         self._subjects = bundle.subjects
+        self._prepared = bundle.prepared
         self._histories = bundle.histories
         self._last_sequence = bundle.last_sequence
         self._trained_minute = int(bundle.trained_until.timestamp() // 60)
@@ -129,8 +133,8 @@ class QuerySource:
         """Make the query of a request from what is known of its customer."""
         member = state.member
         personal = not state.away and (member is None or member.personalised)
-        history, as_of = past or self._present(state, live, now)
-        history = live.standing.as_one(history)
+        known, as_of = past or self._present(state, live, now)
+        history = live.standing.as_one(known)
         context, told = self._context(request, personal, live, state.away)
         store_id, flags = self._store(request, state, live)
         if "unknown_store" not in flags and not all(self._is_store(one, live) for one in request.reachable_store_ids):
@@ -163,6 +167,8 @@ class QuerySource:
             unnamed=None if self._rules.delicate else live.standing.delicate,
         )
         query = self._cooled(query, placement, live)
+        if past is None and not len(state.recent) and np.array_equal(history.item_row, known.item_row):
+            query = replace(query, ready=self._ready(request, state, query, now))
         return query, Who(state.subjects, store_id, tuple(flags))
 
     def _scope(self, request: SlateRequest, live: LiveView, store_id: str | None, flags: list[str]) -> list[Mask]:
@@ -215,6 +221,16 @@ class QuerySource:
             minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
         return _together(parts, recent, self._day_offset), minute + 1
 
+    def _ready(self, request: SlateRequest, state: SubjectState, query: Query, now: datetime) -> Ready | None:
+        """Return what was ranked in advance for a customer of whom the bundle knows everything, if it still holds."""
+        if self._prepared is None or not query.personal or query.count > MOST_WANTED or request.among:
+            return None
+        age = int(now.timestamp() // 60) - self._trained_minute
+        aged = PREPARED_DAYS * MINUTES_PER_DAY < age <= STALE_DAYS * MINUTES_PER_DAY
+        if aged or query.arrangement.boosts:
+            return None
+        return self._prepared.of(query.scenario, self._subject_rows(state.subjects))
+
     def _context(self, request: SlateRequest, personal: bool, live: LiveView, away: bool) -> tuple[Context, list[str]]:
         """Return the items that the request is about, and flags of what cannot be used of them."""
         if request.scenario not in CONTEXT_SCENARIOS:
@@ -231,7 +247,8 @@ class QuerySource:
         return standing_for(stand_ins, self._items), ["new_item"]
 
     def _subject_rows(self, subjects: Sequence[str]) -> list[int]:
-        return [row for row in map(self._subjects.row, subjects) if row is not None]
+        """Return the rows of those subjects that the bundle knows, rising."""
+        return sorted(row for row in map(self._subjects.row, subjects) if row is not None)
 
     def _store(self, request: SlateRequest, state: SubjectState, live: LiveView) -> tuple[str | None, list[str]]:
         """Return the store that holds for the request, and flags."""
@@ -274,6 +291,9 @@ def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Hi
         parts = [*parts, recent.entries]
     if not parts:
         return Histories.empty(1)
-    alone = len(parts) == 1 and not len(recent.entries.item_row)
-    whole = parts[0] if alone else merge(parts, day_offset)
-    return take_back(whole, recent.returned_row, recent.returned_minute)
+    return take_back(one_history(parts, day_offset), recent.returned_row, recent.returned_minute)
+
+
+def one_history(parts: Sequence[Histories], day_offset_minutes: int) -> Histories:
+    """Return the histories of one customer's subjects, at least one, as one history."""
+    return parts[0] if len(parts) == 1 else merge(parts, day_offset_minutes)

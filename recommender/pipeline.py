@@ -21,7 +21,7 @@ from recommender.diversity import NO_SPREAD, Spread, falling
 from recommender.errors import BundleError
 from recommender.ids import IdIndex
 from recommender.interactions import PURCHASE_CODE
-from recommender.query import Batch, Query, Scenario, batch_of
+from recommender.query import Batch, Query, Ready, Scenario, batch_of
 from recommender.ranking import Ranked, Ranker, ranker_from
 from recommender.retrievers import RETRIEVERS
 from recommender.retrievers.arrivals import ArrivalRetriever
@@ -43,8 +43,6 @@ from recommender.stages import NO_STAGES, Stage, Stages
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
 Array = npt.NDArray[np.generic]
-Heard = tuple[RowVector, npt.NDArray[np.float32]]
-"""Rows of candidates and their scores, aligned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +53,10 @@ class Found:
     pool: Pool
     ranked: Ranked
 
-    def heard(self, number: int) -> Heard:
-        """Return the candidates of one query and their scores, before the rules."""
+    def choice(self, number: int) -> Ready:
+        """Return the candidates of one query, before the rules."""
         part = slice(int(self.pool.indptr[number]), int(self.pool.indptr[number + 1]))
-        return self.pool.row[part], self.ranked.score[part]
+        return Ready(self.pool.row[part], self.ranked.score[part], self.ranked.source[part], self.pool.retrievers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +97,33 @@ class Recommender:
         subjects = [self.subject(query) for query in queries]
         pins = [pins_of(query, subject) for query, subject in zip(queries, subjects, strict=True)]
         asked = [beside_pins(query, chosen, len(self.items)) for query, chosen in zip(queries, pins, strict=True)]
-        found = self._find(asked, subjects, [self._heeded(query.scenario) for query in asked], stages)
-        slates = [self._slate(query, found, i) for i, query in enumerate(asked)]
+        choices = self._choices(asked, subjects, stages)
+        slates = [self._slate(query, *choice) for query, choice in zip(asked, choices, strict=True)]
         for i, query in enumerate(asked):
             if len(slates[i].row) < query.count:
-                slates[i] = self._search_deeper(query, slates[i], found.heard(i))
+                slates[i] = self._search_deeper(query, slates[i], choices[i][0])
             slates[i] = put_pins(slates[i], pins[i], queries[i].count)
         stages.end(Stage.RULES)
         return slates
+
+    def _choices(
+        self, queries: Sequence[Query], subjects: Sequence[BoolVector | None], stages: Stages
+    ) -> list[tuple[Ready, BoolVector | None]]:
+        """Return what each slate is chosen from, and the items it is about: made ready before, or found now."""
+        choices = [query.ready for query in queries]
+        new = [i for i, ready in enumerate(choices) if ready is None]
+        if new:
+            asked = [queries[i] for i in new]
+            heeded = [self._heeded(query.scenario) for query in asked]
+            found = self._find(asked, [subjects[i] for i in new], heeded, stages)
+            for at, i in enumerate(new):
+                choices[i] = found.choice(at)
+        return [(choice, subject) for choice, subject in zip(choices, subjects, strict=True) if choice is not None]
+
+    def best(self, queries: Sequence[Query], count: int) -> list[Ready]:
+        """Return the best candidates of each query before all masks, by falling worth, ties by rising row."""
+        choices = self._choices(queries, [self.subject(query) for query in queries], NO_STAGES)
+        return [choice.best(count) for choice, _ in choices]
 
     def find(self, queries: Sequence[Query]) -> Found:
         """Return the ranked candidates of each query, of all retrievers, before the rules; blends are tuned on them."""
@@ -162,19 +179,21 @@ class Recommender:
     def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
         return part.retrieve(batch, self.depth[part.name])
 
-    def _slate(self, query: Query, found: Found, number: int, heard: Heard | None = None) -> Slate:
+    def _slate(self, query: Query, choice: Ready, subject: BoolVector | None, heard: Ready | None = None) -> Slate:
         """Apply the rules to one query's ranked candidates and cut; substitutes and newcomers join here.
 
         Args:
-            heard: candidates that say what the customer likes; None: those of `found`.
+            choice: the candidates.
+            subject: the items that the slate is about; None for all.
+            heard: candidates that say what the customer likes; None: those chosen from.
         """
-        part = slice(int(found.pool.indptr[number]), int(found.pool.indptr[number + 1]))
-        row, score, source = found.pool.row[part], found.ranked.score[part], found.ranked.source[part]
-        names = (*found.pool.retrievers, stand_ins.NAME)
+        row, score, source = choice.row, choice.score, choice.source
+        names = (*choice.names, stand_ins.NAME)
         dropped = count_dropped(query, row)
         allowed = all_masks(query)
-        liked = heard or (row, score)
-        others = self._stand_ins(query, *liked, allowed, found.batch.allowed[number])
+        heard = heard or choice
+        liked = heard.row, heard.score
+        others = self._stand_ins(query, *liked, allowed, subject)
         if allowed is not None:
             kept = allowed[row]
             row, score, source = row[kept], score[kept], source[kept]
@@ -207,12 +226,13 @@ class Recommender:
             return []
         return stand_ins.find_stand_ins(part.likeness, query, row, score, allowed, subject)
 
-    def _search_deeper(self, query: Query, slate: Slate, heard: Heard) -> Slate:
+    def _search_deeper(self, query: Query, slate: Slate, heard: Ready) -> Slate:
         """Retrieve again among the allowed items only, then fill what is still missing with popular items."""
         allowed = all_masks(query)
         again = slate
         if allowed is not None:
-            again = self._slate(query, self.look_deeper(query), 0, heard)
+            deeper = self.look_deeper(query)
+            again = self._slate(query, deeper.choice(0), deeper.batch.allowed[0], heard)
         missing = query.count - len(again.row)
         filler = self._filler(query, allowed, again.row, missing) if missing > 0 else again.row[:0]
         if len(filler) < missing and any(mask.yields for mask in query.masks):

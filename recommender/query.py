@@ -86,6 +86,24 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """Ranked candidates of one query, from which its slate is chosen.
+
+    row: int32, (n,).  score: float32, (n,).  source: int64, (n,), position of the retriever in `names`.
+    """
+
+    row: RowVector
+    score: FloatVector
+    source: IntVector
+    names: tuple[str, ...]
+
+    def best(self, count: int) -> Ready:
+        """Return the `count` best, by falling score, ties by rising row."""
+        order = np.lexsort((self.row, -self.score))[:count]
+        return Ready(self.row[order], self.score[order], self.source[order], self.names)
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One request, with ids already turned into rows.
 
@@ -101,6 +119,7 @@ class Query:
         arrangement: how the order is changed by hand.
         newcomers: the items that are newer than the models; None if there are none.
         unnamed: bool, (all items,), items that no reason may name, nor say of them what the customer did; None: none.
+        ready: candidates from which to choose; None: they are to be found.
     """
 
     scenario: Scenario
@@ -114,6 +133,7 @@ class Query:
     arrangement: Arrangement = NO_ARRANGEMENT
     newcomers: Newcomers | None = None
     unnamed: BoolVector | None = None
+    ready: Ready | None = None
     _pairs: dict[Weights, Pairs] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def pairs(self, weights: Weights) -> Pairs:

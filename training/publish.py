@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -26,6 +27,9 @@ LIBRARIES = ("memberwise", "numpy", "scipy", "implicit", "lightgbm", "duckdb")
 """Whose versions a bundle records."""
 
 
+NOTHING_PREPARED: Mapping[str, Array] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """All of a bundle but its report; `bundle_id` is known before anything is written."""
@@ -38,7 +42,13 @@ class Draft:
     facts: BundleFacts
 
 
-def draft_bundle(recommender: Recommender, dataset: Dataset, settings: TrainingSettings, now: datetime) -> Draft:
+def draft_bundle(
+    recommender: Recommender,
+    dataset: Dataset,
+    settings: TrainingSettings,
+    now: datetime,
+    prepared: Mapping[str, Array] = NOTHING_PREPARED,
+) -> Draft:
     """Put a recommender and the histories that serving needs together.
 
     Args:
@@ -46,9 +56,10 @@ def draft_bundle(recommender: Recommender, dataset: Dataset, settings: TrainingS
         dataset: whose subjects' histories go into the bundle.
         settings: as they were used; the bundle's id depends on them.
         now: the present.
+        prepared: arrays of what was ranked in advance.
     """
     arrays, description = recommender.parts()
-    arrays |= history_arrays(dataset.subjects, subject_histories(dataset, settings.history_entries))
+    arrays |= history_arrays(dataset.subjects, subject_histories(dataset, settings.history_entries)) | dict(prepared)
     text = settings_text(settings)
     facts = BundleFacts(
         trained_until=dataset.until,

@@ -322,6 +322,12 @@ class TrainingSettings:
         default=5000,
         metadata=setting("Most recent entries kept per member in the bundle.", unit="entries", minimum=1),
     )
+    prepared_members: int = field(
+        default=200_000,
+        metadata=setting(
+            "Members, those who came last, whose slates are ranked in advance.", unit="members", minimum=0
+        ),
+    )
     weights: WeightSettings = field(default_factory=WeightSettings)
     popularity: PopularitySettings = field(default_factory=PopularitySettings)
     repeat: RepeatSettings = field(default_factory=RepeatSettings)

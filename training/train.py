@@ -25,6 +25,7 @@ from training.insights import look_closer
 from training.page import to_html
 from training.place import Place
 from training.pools import retrieve_pools
+from training.prepare import prepare, read_home_stores
 from training.progress import Progress
 from training.publish import Draft, check_gate, draft_bundle, publish
 from training.report import Document, RunFacts, report_document, to_json
@@ -70,8 +71,11 @@ def train(
         evaluations, newest = evaluate_windows(course, split, tuned)
         insights = look_closer(place, newest, dataset, split.test, settings, progress, now, course.lessons)
         whole = refit(course, newest, split.test)
+        people = min(len(dataset.people), settings.prepared_members)
+        with progress.stage("rank in advance", people) as step:
+            prepared = prepare(whole, dataset, read_home_stores(place.database), settings, step)
         with progress.stage("write"):
-            draft = draft_bundle(whole, dataset, settings, now)
+            draft = draft_bundle(whole, dataset, settings, now, prepared)
             facts = RunFacts("Training report", draft.bundle_id, now, settings, progress.seconds)
             report = report_document(facts, dataset, split, gate, evaluations, whole.ranker, gaps, insights)
             _publish_or_keep_report(place, draft, gate, report)

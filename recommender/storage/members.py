@@ -113,6 +113,14 @@ def member_ids(connection: Connection) -> list[str]:
     return [row[0] for row in fetch(connection, "SELECT member_id FROM members ORDER BY member_id")]
 
 
+def home_stores(connection: Connection) -> dict[str, str]:
+    """Return the home store of every member who has one, by member id."""
+    rows: list[tuple[Any, ...]] = fetch(
+        connection, "SELECT member_id, home_store_id FROM members WHERE home_store_id IS NOT NULL ORDER BY member_id"
+    )
+    return dict(rows)
+
+
 def _is_adult(flag: str | None, birth_day: int | None, now: datetime) -> bool | None:
     if flag in ("true", "false"):
         return flag == "true"

@@ -20,6 +20,7 @@ from training.gate import Gate, GateRow
 from training.metrics import Interval
 from training.place import Place
 from training.progress import Silent
+from training.prepare import prepare
 from training.publish import check_gate, draft_bundle, subject_histories
 from training.train import Trained, train
 from training.unify import read_dataset
@@ -50,7 +51,7 @@ def test_an_opened_bundle_recommends_what_the_fitted_models_do(shop: tuple[Place
     bundle = place.registry.open()
     dataset = read_dataset(place.database, place.settings, None, NOW)
     again = bundle.recommender()
-    draft = draft_bundle(again, dataset, SETTINGS, NOW)
+    draft = draft_bundle(again, dataset, SETTINGS, NOW, prepare(again, dataset, {}, SETTINGS))
     assert draft.bundle_id == bundle.bundle_id
 
 
