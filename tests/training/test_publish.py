@@ -19,8 +19,8 @@ from tests.training.shops import END, NOW, SETTINGS, START, open_shop, purchase,
 from training.gate import Gate, GateRow
 from training.metrics import Interval
 from training.place import Place
-from training.progress import Silent
 from training.prepare import prepare
+from training.progress import Silent
 from training.publish import check_gate, draft_bundle, subject_histories
 from training.train import Trained, train
 from training.unify import read_dataset
