@@ -7,7 +7,7 @@ storage/attribution.py does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -140,19 +140,26 @@ class Ledger:
         self._before = {credit.act: credit for credit in known}
         self._now = dict(self._before)
 
-    def settle(self, act: Credit, shown: Shown | None, waiting_until: int | None = None) -> None:
+    def settle(
+        self,
+        act: Credit,
+        shown: Shown | None,
+        waiting_until: int | None = None,
+        bought: Collection[str] = (),
+    ) -> None:
         """Enter an act; a repeated one, and an older revision of a line, change nothing.
 
         Args:
             act: as the event says; `assisted` tells how `shown` was found.
             shown: what it is credited to, if anything.
             waiting_until: set if what it names may still arrive.
+            bought: acts by which the customer bought the item that a return without an order gives back.
         """
         old = self._now.get(act.act)
         if old is not None and _outdated(act, old):
             return
         if act.kind == EventKind.RETURN:
-            self._take_back(act, old, waiting_until)
+            self._take_back(act, old, waiting_until, self._lines(act, bought))
         elif old is not None and old.place is not None and (shown is None or act.assisted or not old.assisted):
             # A correction stays with the item that the line was first credited to: tills seldom name it again.
             kept = replace(act, recommendation_id=old.recommendation_id, position=old.position, assisted=old.assisted)
@@ -166,9 +173,8 @@ class Ledger:
         else:
             self._now.pop(act.act, None)
 
-    def _take_back(self, act: Credit, old: Credit | None, waiting_until: int | None) -> None:
-        """Take what a return gives back from the lines of its order; it waits while none of them is credited."""
-        lines = self._lines(act)
+    def _take_back(self, act: Credit, old: Credit | None, waiting_until: int | None, lines: Sequence[Credit]) -> None:
+        """Take what a return gives back from the lines that it is about; it waits while none of them is credited."""
         if not lines:
             if waiting_until is not None:
                 self._now[act.act] = replace(act, waiting_until=waiting_until)
@@ -188,17 +194,26 @@ class Ledger:
         returned = wanted - left if wanted != float("inf") else sum(self._now[line.act].returned for line in lines)
         self._now[act.act] = replace(taken_back, returned=returned, waiting_until=None)
 
-    def _lines(self, act: Credit) -> list[Credit]:
-        """Return the credited lines that a return is about, the one of the same number first."""
-        lines = [
+    def _lines(self, act: Credit, bought: Collection[str]) -> list[Credit]:
+        """Return the credited lines that a return is about.
+
+        Those of its order, the one of the same number first; without an order the customer's latest purchases of the
+        item, or the latest one alone if no quantity is named.
+        """
+        lines = [line for line in self._now.values() if line.kind == EventKind.PURCHASE and line.place is not None]
+        if act.order_id is not None:
+            lines = [line for line in lines if line.order_id == act.order_id and _is_about(act, line)]
+            return sorted(lines, key=lambda line: (line.order_line != act.order_line, line.act))
+        own = [
             line
-            for line in self._now.values()
-            if line.kind == EventKind.PURCHASE
-            and line.place is not None
-            and line.order_id == act.order_id
-            and (line.item_id == act.item_id if act.item_id else line.order_line == act.order_line)
+            for line in lines
+            if line.item_id == act.item_id
+            and line.occurred_at <= act.occurred_at
+            and (line.act in bought or (line.subject == act.subject and act.subject is not None))
         ]
-        return sorted(lines, key=lambda line: (line.order_line != act.order_line, line.act))
+        left = [line for line in own if line.returned < (1.0 if line.quantity is None else line.quantity)]
+        left.sort(key=lambda line: (-line.occurred_at, line.act))
+        return left[:1] if act.quantity is None else left
 
     def changed(self) -> list[Credit]:
         """Return the credits that are new or differ."""
@@ -225,6 +240,11 @@ class Ledger:
                 yield self._before[credit.act], -1
         for act in self.removed():
             yield self._before[act], -1
+
+
+def _is_about(act: Credit, line: Credit) -> bool:
+    """Tell whether a return with an order is about one of its lines."""
+    return line.item_id == act.item_id if act.item_id else line.order_line == act.order_line
 
 
 def _outdated(act: Credit, old: Credit) -> bool:

@@ -60,6 +60,14 @@ _LATEST = """
 SELECT recommendation_id, position, item_id, occurred_at FROM exposures
 WHERE subject IN ({marks}) AND occurred_at BETWEEN ? AND ? AND item_id = ?
 ORDER BY occurred_at DESC, recommendation_id DESC, position LIMIT 1"""
+_BOUGHT = """
+SELECT a.act FROM exposures e
+JOIN attributions a ON a.recommendation_id = e.recommendation_id AND a.position = e.position
+WHERE e.subject IN ({marks}) AND e.item_id = ? AND a.kind = 'purchase' AND a.waiting_until IS NULL
+  AND a.occurred_at <= ?
+ORDER BY a.occurred_at DESC, a.act LIMIT ?"""
+MOST_BOUGHT = 20
+"""Purchases from which a return without an order may take back."""
 _KNOWN = f"SELECT {', '.join(_CREDIT)} FROM attributions WHERE {{column}} IN ({{marks}})"
 _START = f"INSERT INTO counters (name, value) VALUES ('{ATTRIBUTED}', 0) ON CONFLICT (name) DO NOTHING"
 _HOLD = f"UPDATE counters SET value = value WHERE name = '{ATTRIBUTED}'"
@@ -184,10 +192,14 @@ def _act(row: tuple[Any, ...]) -> Credit:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What acts may be credited to: slates by recommendation id, and by event id where a purchase names none."""
+    """What acts may be credited to: slates by recommendation id, and by event id where a purchase names none.
+
+    bought: by event id of a return without an order, the acts by which its customer bought the item.
+    """
 
     slates: dict[str, list[Shown]]
     assisted: dict[str, Shown]
+    bought: dict[str, tuple[str, ...]]
     window: Window
 
     def shown(self, act: Credit) -> Shown | None:
@@ -209,19 +221,21 @@ def _match(connection: Connection, acts: Sequence[tuple[Credit, str]], window: W
     slates: dict[str, list[Shown]] = {}
     for row in _in_chunks(connection, _SLATES, sorted(named)):
         slates.setdefault(row[0], []).append(Shown(*row))
-    assisted = {}
     silent = [act for act, channel in acts if _may_be_assisted(act, channel, window)]
-    oldest = fetch(connection, "SELECT MIN(occurred_at) FROM exposures")[0][0] if silent else None
+    loose = [act for act, _ in acts if act.kind == EventKind.RETURN and act.order_id is None and act.item_id]
+    oldest = fetch(connection, "SELECT MIN(occurred_at) FROM exposures")[0][0] if silent or loose else None
     people: dict[str, tuple[str, ...]] = {}
-    for act in silent:
+    found = _Found(slates, {}, {}, window)
+    for act in (*silent, *loose):
         if oldest is None or act.subject is None or act.occurred_at < oldest - CLOCK_SKEW_MICROS:
             continue
         if act.subject not in people:
             people[act.subject] = _subjects(connection, act.subject)
-        found = _latest(connection, people[act.subject], act, window)
-        if found is not None:
-            assisted[act.event_id] = found
-    return _Found(slates, assisted, window)
+        if act.kind == EventKind.RETURN:
+            found.bought[act.event_id] = _bought(connection, people[act.subject], act)
+        elif (shown := _latest(connection, people[act.subject], act, window)) is not None:
+            found.assisted[act.event_id] = shown
+    return found
 
 
 def _may_be_assisted(act: Credit, channel: str, window: Window) -> bool:
@@ -243,6 +257,13 @@ def _latest(connection: Connection, subjects: Sequence[str], act: Credit, window
     return Shown(*rows[0]) if rows else None
 
 
+def _bought(connection: Connection, subjects: Sequence[str], act: Credit) -> tuple[str, ...]:
+    """Return the credited acts by which a customer bought the item of a return before it, the latest first."""
+    statement = _BOUGHT.replace("{marks}", marks(len(subjects)))
+    rows = fetch(connection, statement, (*subjects, act.item_id, act.occurred_at, MOST_BOUGHT))
+    return tuple(str(row[0]) for row in rows)
+
+
 def _enter(connection: Connection, acts: Sequence[tuple[Credit, str]], found: _Found, until: int | None) -> int:
     """Settle acts and write what changes, inside a write transaction; return how many credits were written.
 
@@ -251,11 +272,13 @@ def _enter(connection: Connection, acts: Sequence[tuple[Credit, str]], found: _F
     """
     if not acts:
         return 0
-    ledger = Ledger(_known(connection, [act for act, _ in acts]))
-    for act, _ in acts:
-        shown = found.shown(act)
-        waits = until if shown is None and found.may_come(act) else None
-        ledger.settle(replace(act, assisted=act.recommendation_id is None and shown is not None), shown, waits)
+    bought = [key for keys in found.bought.values() for key in keys]
+    ledger = Ledger(_known(connection, [act for act, _ in acts], bought))
+    for settled, _ in acts:
+        shown = found.shown(settled)
+        waits = until if shown is None and found.may_come(settled) else None
+        act = replace(settled, assisted=settled.recommendation_id is None and shown is not None)
+        ledger.settle(act, shown, waits, found.bought.get(act.event_id, ()))
     changed = ledger.changed()
     execute_many(connection, _REMOVE, [(act,) for act in ledger.removed()])
     execute_many(connection, _WRITE, [tuple(getattr(credit, name) for name in _CREDIT) for credit in changed])
@@ -264,9 +287,9 @@ def _enter(connection: Connection, acts: Sequence[tuple[Credit, str]], found: _F
     return len(changed)
 
 
-def _known(connection: Connection, acts: Sequence[Credit]) -> Iterator[Credit]:
-    """Return the credits that acts may change: their own, and those of the orders that returns name."""
-    keys = sorted({act.act for act in acts})
+def _known(connection: Connection, acts: Sequence[Credit], bought: Sequence[str]) -> Iterator[Credit]:
+    """Return the credits that acts may change: their own, and those of orders and purchases that returns are about."""
+    keys = sorted({*(act.act for act in acts), *bought})
     orders = sorted({act.order_id for act in acts if act.kind == EventKind.RETURN and act.order_id is not None})
     for column, values in (("act", keys), ("order_id", orders)):
         for row in _in_chunks(connection, _KNOWN.replace("{column}", column), values):

@@ -171,6 +171,34 @@ def test_a_return_can_be_corrected_and_waits_for_its_purchase(database: Database
     assert outcomes(database) == (0, 0, 1, 250, 0, 0)
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_a_return_without_an_order_takes_back_the_latest_purchase(database: Database, together: bool) -> None:
+    with database.write() as connection:
+        link(connection, [Link("card", "77", "1")], NOW)
+    show(database, slate("r1", ["milk"]), slate("r2", ["milk"], subject=member_subject("2")))
+    post(
+        database,
+        line("p1", recommendation_id="r1"),
+        line("p2", recommendation_id="r1", order_id="o2", occurred_at=NOW + timedelta(hours=2), discount_cents=0),
+        line("p3", recommendation_id="r2", order_id="o3", subject=member_subject("2")),
+    )
+    if not together:
+        run(database)
+    subject = MEMBER if together else "card:77"
+    later = {"subject": subject, "occurred_at": NOW + timedelta(hours=3)}
+    post(database, event("b1", EventKind.RETURN, **later, quantity=3.0))
+    run(database)
+    assert outcomes(database) == (0, 0, 1, 125, 0, 0), "two of the latest, then one of the one before"
+    assert outcomes(database, "r2") == (0, 0, 1, 250, 0, 0), "somebody else bought that"
+    post(database, event("b2", EventKind.RETURN, **later), event("b3", EventKind.RETURN, **later))
+    run(database)
+    assert outcomes(database) == (0, 0, 0, 0, 0, 0)
+    early = {"subject": member_subject("2"), "occurred_at": NOW}
+    post(database, event("b4", EventKind.RETURN, **early), event("b5", EventKind.RETURN, subject=None))
+    run(database)
+    assert outcomes(database, "r2") == (0, 0, 1, 250, 0, 0), "given back before it was bought"
+
+
 def test_an_event_waits_for_an_exposure_that_is_still_in_a_spool(database: Database) -> None:
     post(database, event("v1", EventKind.VIEW, recommendation_id="r1"), line("p1", recommendation_id="r1"))
     post(database, event("v2", EventKind.VIEW, recommendation_id="forged"))
