@@ -1,4 +1,4 @@
-"""What runs the service outside of the tests agrees with it: containers, the systemd unit, the figures that are told."""
+"""What runs the service outside of the tests agrees with it: containers, the systemd unit, the figures told."""
 
 from __future__ import annotations
 
