@@ -23,6 +23,8 @@ from recommender.storage.statements import fetch
 
 Body = dict[str, Any]
 
+MOST_LINKS = 1_000
+
 HOW = {
     "en": (
         "Recommendations are computed from what you bought and looked at: what you buy again and when, what people"
@@ -51,7 +53,7 @@ def profile_body(services: Services, member_id: str, language: str, now: datetim
         refuse_erased(connection, member_id)
         subjects = subjects_held(connection, member_id)
         held = count_held(connection, member_id, subjects)
-        tables = dict(read_held(connection, member_id, subjects, limit=1000))
+        tables = dict(read_held(connection, member_id, subjects, MOST_LINKS, ("members", "identities")))
         consents = read_consents(connection, member_id)
         member = read_member(connection, member_id, now)
     row = tables["members"][0] if tables["members"] else {}

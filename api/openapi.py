@@ -277,6 +277,8 @@ def _problem_response(kinds: Sequence[ProblemKind]) -> Json:
             "description": "Seconds to wait before the next try.",
             "schema": {"type": "integer"},
         }
+    if problems.RATE_LIMITED in kinds:
+        headers |= _RATE_HEADERS
     examples = {kind.name: {"summary": kind.title, "value": _problem_example(kind)} for kind in kinds}
     return {
         "description": "; ".join(f"{kind.name}: {kind.title}" for kind in kinds) + ".",
@@ -292,6 +294,16 @@ def _problem_example(kind: ProblemKind) -> Json:
 
 
 _FIELD_EXAMPLE = problems.FieldError("count", "Input should be less than or equal to 100", 500, "at most 100").body()
+_RATE_HEADERS: Json = {
+    "RateLimit": {
+        "description": "What is left (`r`), and in how many seconds all is there again (`t`).",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Policy": {
+        "description": "How many requests (`q`) are allowed in how many seconds (`w`).",
+        "schema": {"type": "string"},
+    },
+}
 _REQUEST_ID_HEADER: Json = {
     "X-Request-Id": {
         "description": "The request's id: the one sent, or a new one.",

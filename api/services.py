@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from api.auth import Caller, CallerCache
+from api.export_gate import ExportGate
 from api.metrics import Metrics
 from api.rate_limits import RateLimits
 from api.serving import ServingWatch
@@ -38,6 +39,7 @@ class Services:
     hash_key: HashKey
     stock: StockKeeper
     clock: Callable[[], datetime]
+    exports: ExportGate = field(default_factory=ExportGate)
 
 
 @dataclass(frozen=True, slots=True)

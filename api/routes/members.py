@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from api import problems
 from api.auth import MemberAccess, Scope
@@ -71,8 +72,10 @@ def put_consent(services: Services, call: Call, member_id: str, purpose: str, bo
 
 def get_export(services: Services, call: Call, member_id: str) -> Reply:
     """Answer with everything held; who asked is on record."""
-    found = export_body(services, member_id, call.now)
-    by = call.caller.key_id if call.caller is not None else ""
+    caller = call.caller
+    with services.exports.passing(None if caller is None else caller.member_id, time.monotonic()):
+        found = export_body(services, member_id, call.now)
+    by = caller.key_id if caller is not None else ""
     with services.database.write() as connection:
         call.audited = True
         record(connection, by, call.operation, f"member:{member_id}", call.now)
@@ -165,7 +168,10 @@ OPERATIONS = (
         path="/v1/members/{member_id}/export",
         tag=TAG,
         summary="Everything held on a member.",
-        description="Rows of the database, events of the log and the bundle's history. The export is itself on record.",
+        description=(
+            "Rows of the database, events of the log and the bundle's history. The export is itself on record. Each"
+            " reads the whole event log: one is made at a time, and after one a member token waits ten minutes."
+        ),
         view=get_export,
         answers={200: ExportAnswer},
         scope=Scope.ADMIN,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -96,10 +96,18 @@ def count_held(connection: Connection, member_id: str, subjects: Sequence[str]) 
 
 
 def read_held(
-    connection: Connection, member_id: str, subjects: Sequence[str], limit: int = LONGEST_EXPORT_ROWS
+    connection: Connection,
+    member_id: str,
+    subjects: Sequence[str],
+    limit: int = LONGEST_EXPORT_ROWS,
+    tables: Collection[str] | None = None,
 ) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """Yield each table's name and its rows about a member, the latest `limit` in order of time."""
-    for one in PERSONAL:
+    """Yield each table's name and its rows about a member, the latest `limit` in order of time.
+
+    Args:
+        tables: only these; None: all.
+    """
+    for one in (entry for entry in PERSONAL if tables is None or entry.table in tables):
         newest_first = (one.sql.c[one.time].desc(), *one.sql.primary_key.columns)
         chosen = sa.select(one.sql).where(one.owned(member_id, subjects)).order_by(*newest_first).limit(limit)
         yield (

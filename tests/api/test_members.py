@@ -1,11 +1,14 @@
 """One member's own data: what is known, what was shown and refused, switching off, export, erasure."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from api.app import create_app
+from api.export_gate import ExportGate
+from api.problems import ProblemError
 from api.services import Services
 from api.worker import compact_events, drain_spool
 from recommender.storage.audit import read_audit
@@ -112,6 +115,8 @@ def test_members_see_and_decide_for_themselves(own: CheckedClient, member_servic
     assert again is not None
     assert again["strategy"] == "personal"
     assert body_of(own, "/v1/members/m05/export")["member_id"] == "m05"
+    soon = own.get("/v1/members/m05/export")
+    assert (soon.status_code, int(soon.headers["Retry-After"]) > 500) == (429, True)
     for method, path in (
         ("GET", "/v1/members/m06/profile"),
         ("GET", "/v1/members/m06/shown?day=2026-01-01"),
@@ -180,9 +185,8 @@ def test_an_export_holds_everything(admin: CheckedClient, services: Services) ->
     assert (entry.action, entry.target) == ("get_export", "member:m05")
 
 
-@pytest.fixture
-def erased(admin: CheckedClient, services: Services) -> dict[str, Any]:
-    """m05 after erasure, with an exposure that was still in the spool."""
+def erase_m05(admin: CheckedClient, services: Services) -> dict[str, Any]:
+    """Erase m05 while an exposure is still in the spool."""
     link_phone(admin)
     with services.database.write() as connection:
         redeemed = {"redemption_id": "r1", "offer_id": "o1", "redeemed_at": NOW, "member_id": "m05"}
@@ -194,7 +198,13 @@ def erased(admin: CheckedClient, services: Services) -> dict[str, Any]:
     answer = admin.call("DELETE", "/v1/members/m05")
     assert answer.status_code == 200, answer.text
     assert answer.json is not None
-    return answer.json
+    found: dict[str, Any] = answer.json
+    return found
+
+
+@pytest.fixture
+def erased(admin: CheckedClient, services: Services) -> dict[str, Any]:
+    return erase_m05(admin, services)
 
 
 def test_erasure_ends_all_use_at_once(erased: dict[str, Any], admin: CheckedClient, services: Services) -> None:
@@ -215,7 +225,7 @@ def test_erasure_ends_all_use_at_once(erased: dict[str, Any], admin: CheckedClie
     admin.put("/v1/members", {"members": [{"member_id": "m05", "tier": "gold"}]})
     link_phone(admin)
     drain(services)
-    named = ("member_id = 'm05'", "subject LIKE '%m05'", "subject LIKE 'phone:%'")
+    named = (("member_id = ?", "m05"), ("subject LIKE ?", "%m05"), ("subject LIKE ?", "phone:%"))
     tables = {
         "members": named[:1],
         "consents": named[:1],
@@ -228,9 +238,9 @@ def test_erasure_ends_all_use_at_once(erased: dict[str, Any], admin: CheckedClie
     }
     with services.database.read() as connection:
         for table, conditions in tables.items():
-            for condition in conditions:
-                assert fetch(connection, f"SELECT * FROM {table} WHERE {condition}") == [], table
-        assert fetch(connection, "SELECT 1 FROM audit WHERE target LIKE '%m05%'") == []
+            for condition, value in conditions:
+                assert fetch(connection, f"SELECT * FROM {table} WHERE {condition}", (value,)) == [], table
+        assert fetch(connection, "SELECT 1 FROM audit WHERE target LIKE ?", ("%m05%",)) == []
         posted = fetch(connection, "SELECT recommendation_id, attributes FROM events WHERE event_id = 'e1'")
         assert posted == [(None, None)]
 
@@ -275,3 +285,20 @@ def test_what_is_too_old_is_no_longer_told(admin: CheckedClient, services: Servi
     assert prune_exposures(services.database, datetime.now(UTC) + timedelta(seconds=5)) == 3
     with services.database.read() as connection:
         assert fetch(connection, "SELECT COUNT(*) FROM answers") == [(0,)]
+
+
+def test_exports_are_made_one_at_a_time() -> None:
+    gate = ExportGate()
+    with gate.passing(None, 0.0), pytest.raises(ProblemError), gate.passing("m2", 0.0):
+        pass
+    with pytest.raises(KeyError), gate.passing("m2", 1.0):
+        raise KeyError
+    with gate.passing("m2", 2.0), contextlib.suppress(ProblemError):
+        pass
+    with pytest.raises(ProblemError) as caught, gate.passing("m2", 3.0):
+        pass
+    assert caught.value.headers["Retry-After"] == "599"
+    with gate.passing("m3", 3.0):
+        pass
+    with gate.passing("m2", 603.0):
+        pass

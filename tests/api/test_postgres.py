@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from api.app import build_services, close_services, create_app
-from tests.api import test_catalog, test_events, test_recommendations
+from api.worker import compact_events
+from tests.api import test_catalog, test_events, test_members, test_recommendations
 from tests.api.checked import CheckedClient
 from tests.api.conftest import SCOPES
-from tests.shop import make_key, open_shop, settings_at
+from tests.shop import NOW, make_key, open_shop, settings_at
 
 pytestmark = pytest.mark.postgres
 
@@ -34,3 +35,24 @@ def test_it_answers_and_records_the_same(postgres_client: CheckedClient) -> None
     assert test_events.send(postgres_client, *batch)["duplicate"] == 100
     test_catalog.test_a_value_linked_to_two_members_is_a_conflict_until_one_is_unlinked(postgres_client)
     assert postgres_client.get("/readyz").status_code == 200
+
+
+def test_a_members_own_data_and_its_end(postgres_url: str, tmp_path: Path) -> None:
+    settings = replace(settings_at(tmp_path), database_url=postgres_url)
+    open_shop(settings)
+    services = build_services(settings)
+    admin = CheckedClient(create_app(services), make_key(services.database, "admin"))
+    test_members.test_a_profile_says_what_is_known_and_not_who(admin)
+    test_members.test_what_was_shown_says_why_and_under_which_consent(admin, services)
+    assert admin.get("/v1/audit").status_code == 200
+    with services.database.write() as connection:
+        for table in ("answers", "exposures", "consents", "identities"):
+            connection.exec_driver_sql(f"DELETE FROM {table}")
+    erased = test_members.erase_m05(admin, services)
+    assert erased["sql"]["exposures"]["rows"] == 3
+    test_members.test_erasure_ends_all_use_at_once(erased, admin, services)
+    test_members.test_others_keep_what_is_theirs(erased, admin)
+    compact_events(services.database, settings, NOW)
+    export = test_members.body_of(admin, "/v1/members/m07/export")
+    assert (len(export["event_log"]), len(export["tables"]["members"])) == (80, 1)
+    close_services(services)
