@@ -74,11 +74,12 @@ The slate is full whenever enough items can be sold: stock, assortment, seasons 
 the cut. Who or what is not known never is an error: `flags` says so (`anonymous`, `unknown_member`,
 `unlinked_identity`, `identity_conflict`, `empty_history`, `not_personalised`, `unknown_item`,
 `new_item`, `empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `filter_empty`, `pin_dropped`,
-`experiment_fallback`, `exposure_not_recorded`) and `strategy`
+`experiment_fallback`, `exposure_not_recorded`, `store_unavailable`) and `strategy`
 names the path taken; it ends with `+explored` where exploration shuffled the slate. `experiment` names the
 experiment that the customer takes part in, and the group.
 `price_cents` is the price in the store asked about, now. Send `recommendation_id` and
-`position` with the events that follow.
+`position` with the events that follow. Two flags tell callers to show something else: `out_of_scope` (the slate is
+empty: the request lies outside the pilot) and `shadow` (made for comparison only).
 
 `filter` limits what may be shown (`docs/filters.md`), `exclude` takes items out, `boosts` multiply scores, `bury`
 leaves items for the end, `pins` put items at positions; the scenario's own settings (`/v1/scenarios`) hold beside
