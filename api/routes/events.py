@@ -125,8 +125,9 @@ OPERATIONS = (
             " twice. An"
             " event changes its customer's next answer. `not_interested` takes its item, or the brand or category in"
             " `attributes`, out of the customer's slates until an event with `value` 0 takes that back. Phone"
-            " numbers and e-mail addresses are hashed at once. Under a member token every event is the member's own and its id counts within that member"
-            " only; kinds that a device cannot witness, such as `purchase`, are rejected."
+            " numbers and e-mail addresses are hashed at once. Under a member token every event is the member's own"
+            " and its id counts within that member only; kinds that a device cannot witness, such as `purchase`,"
+            " are rejected."
         ),
         view=post_events,
         answers={200: EventsAnswer},
