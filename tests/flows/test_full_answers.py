@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from api.app import build_services, close_services, create_app
@@ -149,7 +149,12 @@ def allowed_in(body: Row, stock: set[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("scenario", list(Scenario))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # making a failed example smaller takes many requests
+)
 @given(data=st.data())
 def test_every_answer_is_full_and_allowed(
     service: tuple[Services, CheckedClient], scenario: Scenario, data: st.DataObject
