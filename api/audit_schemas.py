@@ -12,13 +12,13 @@ from api.fields import Answer, Body, Text
 class AuditQuery(Body):
     """Which entries of the audit trail."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, Field(ge=1, le=1000, description="Most entries.")] = 100
     before: Annotated[
         int | None, Field(ge=0, lt=2**63, description="Only older ones: `next` of the answer before.")
     ] = None
-    caller: Text | None = None
-    action: Text | None = None
-    target: Text | None = None
+    caller: Annotated[Text | None, Field(description="Only by this key.")] = None
+    action: Annotated[Text | None, Field(description="Only of this kind, such as `items.recall`.")] = None
+    target: Annotated[Text | None, Field(description="Only about this, such as an item.")] = None
     hours: Annotated[int, Field(ge=1, le=744, description="How far back `streams` reaches.")] = 24
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from api.fields import Answer, Body, Id
 from api.report_schemas import EstimateAnswer
@@ -53,6 +54,55 @@ class ExperimentBody(Body):
     treatment_share: Share = 0.5
 
 
+_EXPERIMENT: JsonDict = {
+    "name": "more-variety",
+    "state": "running",
+    "scenarios": ["home"],
+    "unit": "member",
+    "control": {"bundle_id": None, "settings": None},
+    "treatment": {"bundle_id": None, "settings": {"diversity": 0.3}},
+    "control_share": 0.5,
+    "treatment_share": 0.5,
+    "started_at": "2026-03-01T00:30:00+00:00",
+    "stopped_at": None,
+}
+_GROUPS: tuple[JsonDict, JsonDict] = (
+    {
+        "units": 10_120,
+        "slates": 40_310,
+        "items": 403_100,
+        "fallbacks": 0,
+        "per_unit": {"purchases": {"value": 0.412, "low": 0.401, "high": 0.423}},
+    },
+    {
+        "units": 10_084,
+        "slates": 40_102,
+        "items": 401_020,
+        "fallbacks": 0,
+        "per_unit": {"purchases": {"value": 0.437, "low": 0.426, "high": 0.448}},
+    },
+)
+_RESULT: JsonDict = {
+    "experiment": _EXPERIMENT,
+    "complete_until": "2026-03-20T00:00:00+00:00",
+    "window_days": 7.0,
+    "method": "Welch",
+    "control": _GROUPS[0],
+    "treatment": _GROUPS[1],
+    "differences": {
+        "purchases": {
+            "absolute": {"value": 0.025, "low": 0.009, "high": 0.041},
+            "relative": {"value": 0.061, "low": 0.023, "high": 0.099},
+            "p_value": 0.0018,
+            "verdict": "better",
+        }
+    },
+    "sample_ratio": {"expected": [0.5, 0.5], "seen": [10_120, 10_084], "p_value": 0.8, "mismatch": False},
+    "units_in_both": 0,
+    "warnings": [],
+}
+
+
 class ArmAnswer(Answer):
     """How one group is served."""
 
@@ -63,6 +113,7 @@ class ArmAnswer(Answer):
 class ExperimentAnswer(Answer):
     """An experiment; `scenarios` empty: everywhere."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXPERIMENT]})
     name: str
     state: Literal["running", "stopped"]
     scenarios: list[Scenario]
@@ -78,6 +129,7 @@ class ExperimentAnswer(Answer):
 class ExperimentsAnswer(Answer):
     """Every experiment, the latest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"experiments": [_EXPERIMENT]}]})
     experiments: list[ExperimentAnswer]
 
 
@@ -115,6 +167,7 @@ class SampleRatioAnswer(Answer):
 class ExperimentResultAnswer(Answer):
     """What came of an experiment. `complete_until`: later slates may still be credited with acts to come."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [_RESULT]})
     experiment: ExperimentAnswer
     complete_until: str
     window_days: float

@@ -118,7 +118,7 @@ class ShownQuery(Body):
     """Which day, or which answer."""
 
     day: Annotated[IsoDate | None, Field(description="A day of the retailer's time zone.")] = None
-    recommendation_id: Id | None = None
+    recommendation_id: Annotated[Id | None, Field(description="One answer, in place of a day.")] = None
     item_id: Annotated[Id | None, Field(description="Only answers that showed this item.")] = None
 
     @model_validator(mode="after")

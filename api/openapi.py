@@ -139,6 +139,13 @@ call in the log. Unknown fields are errors. Times are ISO 8601 with an offset; m
 minor unit. Ids that hold "/" or control characters can be used in bodies only, not in paths. New fields may
 appear in answers.
 """
+_PATH_MEANINGS = {
+    "member_id": "The member.",
+    "item_id": "The item.",
+    "name": "What it is called.",
+    "purpose": "What the member agrees to, or not.",
+}
+"""What the names in paths stand for."""
 _TAGS = {
     "recommendations": "Slates of items for members, identities and unknown customers.",
     "events": "What customers did; changes their next answer.",
@@ -216,6 +223,7 @@ def _parameters(operation: Operation, schemas: Json) -> list[Json]:
             "name": name,
             "in": "path",
             "required": True,
+            "description": _PATH_MEANINGS[name],
             "schema": {"type": "string", "minLength": 1, "maxLength": MAX_ID_BYTES},
         }
         for name in operation.path_parameters
@@ -224,10 +232,9 @@ def _parameters(operation: Operation, schemas: Json) -> list[Json]:
         schema = schemas[operation.query.__name__]
         required = schema.get("required", [])
         for name, part in schema["properties"].items():
+            described = part.get("description") or _described(part, schemas)
             parameter = {"name": name, "in": "query", "required": name in required, "schema": part}
-            if "description" in part:
-                parameter["description"] = part["description"]
-            found.append(parameter)
+            found.append(parameter | {"description": described})
     if operation.localized:
         found.append(
             {
@@ -250,6 +257,14 @@ def _parameters(operation: Operation, schemas: Json) -> list[Json]:
             }
         )
     return found
+
+
+def _described(part: Json, schemas: Json) -> str:
+    """Return the description that a parameter's type has, through references and alternatives; "" if none."""
+    if "$ref" in part:
+        return str(schemas[part["$ref"].rpartition("/")[2]].get("description", ""))
+    found = (choice.get("description") or _described(choice, schemas) for choice in part.get("anyOf", ()))
+    return next((text for text in found if text), "")
 
 
 def _responses(operation: Operation) -> Json:

@@ -118,10 +118,12 @@ class ScenarioAnswer(Answer):
 class ScenariosAnswer(Answer):
     """The settings that hold, of every scenario."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"scenarios": [_VERSION]}]})
     scenarios: list[ScenarioAnswer]
 
 
 class VersionsAnswer(Answer):
     """The versions of a scenario's settings, newest first."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"versions": [_VERSION]}]})
     versions: list[ScenarioAnswer]

@@ -176,12 +176,25 @@ class ProblemAnswer(Answer):
 class LiveAnswer(Answer):
     """The process runs."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "live"}]})
     status: Literal["live"]
 
 
 class ReadyAnswer(Answer):
     """Recommendations can be answered; `warnings` says what works less well than it should."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ready",
+                    "bundle_id": "20260301-4f1c9a7be2d0",
+                    "trained_until": "2026-02-28T16:00:00+00:00",
+                    "warnings": [],
+                }
+            ]
+        }
+    )
     status: Literal["ready"]
     bundle_id: str
     trained_until: str
@@ -191,6 +204,6 @@ class ReadyAnswer(Answer):
 class OpenApiAnswer(Answer):
     """The document itself, OpenAPI 3.1."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [{"openapi": "3.1.0", "paths": {}}]})
     openapi: str
     paths: dict[str, Any]

@@ -218,47 +218,44 @@ class ExperimentGroup(Answer):
     group: Literal["control", "treatment"]
 
 
+_SLATE: JsonDict = {
+    "recommendation_id": "019c5a2f1b3d8e6a4c0f7b9d2e1a5c3",
+    "scenario": "home",
+    "bundle_id": "2026-03-01-4f1c9a7be2d0",
+    "strategy": "personal",
+    "experiment": None,
+    "flags": [],
+    "items": [
+        {
+            "item_id": "milk-1l",
+            "title": "Whole milk, 1 l",
+            "position": 1,
+            "score": 0.91,
+            "reasons": [
+                {
+                    "code": "bought_regularly",
+                    "text": "Bought every 7 days",
+                    "evidence": {"interval_days": 7},
+                }
+            ],
+            "price_cents": 129,
+            "sponsored": False,
+            "availability": {"store_id": "shop-12", "on_hand": 14, "state": "known"},
+            "coupon": None,
+        }
+    ],
+    "dropped": {"out_of_stock": 3},
+    "next": "eJyrVirOTVWyUoo2.Zm9vYmFy",
+    "applies": None,
+}
+
+
 class RecommendationAnswer(Answer):
     """The slate. `strategy` names the path that made it, `flags` what was not known, `dropped` what rules
     removed.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "recommendation_id": "019c5a2f1b3d8e6a4c0f7b9d2e1a5c3",
-                    "scenario": "home",
-                    "bundle_id": "2026-03-01-4f1c9a7be2d0",
-                    "strategy": "personal",
-                    "experiment": None,
-                    "flags": [],
-                    "items": [
-                        {
-                            "item_id": "milk-1l",
-                            "title": "Whole milk, 1 l",
-                            "position": 1,
-                            "score": 0.91,
-                            "reasons": [
-                                {
-                                    "code": "bought_regularly",
-                                    "text": "Bought every 7 days",
-                                    "evidence": {"interval_days": 7},
-                                }
-                            ],
-                            "price_cents": 129,
-                            "sponsored": False,
-                            "availability": {"store_id": "shop-12", "on_hand": 14, "state": "known"},
-                            "coupon": None,
-                        }
-                    ],
-                    "dropped": {"out_of_stock": 3},
-                    "next": "eJyrVirOTVWyUoo2.Zm9vYmFy",
-                    "applies": None,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [_SLATE]})
     recommendation_id: Annotated[str | None, Field(description="Null where nothing was served: `validate_only`.")]
     scenario: Scenario
     bundle_id: str
@@ -281,6 +278,9 @@ class BatchEntry(Answer):
 class BatchAnswer(Answer):
     """The results, in the order of the requests."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"served": 1, "failed": 0, "results": [{"result": _SLATE, "problem": None}]}]}
+    )
     served: int
     failed: int
     results: list[BatchEntry]

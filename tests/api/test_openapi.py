@@ -7,6 +7,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.openapi import Operation
+from api.problems import PROBLEM_KINDS
 from api.reading import read_body
 from api.routes import OPERATIONS
 from api.table_schemas import ItemRow, LinkRow, MemberRow, StockRow, StoreRow
@@ -25,6 +26,8 @@ def test_every_operation_has_examples_and_every_error() -> None:
         entry = DOCUMENT["paths"][operation.path][operation.method.lower()]
         assert entry["summary"]
         assert entry["description"]
+        assert entry["tags"] == [operation.tag]
+        assert all(parameter["description"] for parameter in entry["parameters"]), operation.id
         if operation.body is not None:
             assert entry["requestBody"]["content"]["application/json"]["examples"]
         statuses = set(entry["responses"])
@@ -32,8 +35,21 @@ def test_every_operation_has_examples_and_every_error() -> None:
         assert operation.scope is None or {"401", "403", "503"} <= statuses
         assert operation.body is None or {"400", "413", "415"} <= statuses
         for status, answer in entry["responses"].items():
+            assert answer["description"]
             if int(status) >= 400:
                 assert answer["content"]["application/problem+json"]["examples"]
+            elif "application/json" in answer["content"]:
+                assert answer["content"]["application/json"]["examples"], operation.id
+
+
+def test_names_are_used_once_and_described() -> None:
+    assert len({operation.id for operation in OPERATIONS}) == len(OPERATIONS)
+    described = {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]}
+    assert {operation.tag for operation in OPERATIONS} == described
+    assert all(schema.get("description") for schema in DOCUMENT["components"]["schemas"].values())
+    named = {kind.name for operation in OPERATIONS for kind in operation.all_problems}
+    anywhere = {"method-not-allowed", "bad-request"}
+    assert named == {kind.name for kind in PROBLEM_KINDS} - anywhere
 
 
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.body is not None], ids=lambda o: o.id)
