@@ -18,7 +18,9 @@ from recommender.interactions import Pairs
 from recommender.partners import partners_of
 from recommender.pipeline import Recommender
 from recommender.query import Query, batch_of
+from recommender.retrievers.arrivals import ArrivalRetriever
 from recommender.retrievers.frequency import FrequencyRetriever
+from recommender.retrievers.occasion import OccasionRetriever
 from recommender.retrievers.peers import PeerRetriever
 from recommender.retrievers.popularity import PopularityRetriever, StorePopularityRetriever, TrendingRetriever
 from recommender.retrievers.repeat import RepeatRetriever
@@ -228,8 +230,20 @@ def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
         named: dict[str, Evidence] = {"store_id": recommender.stores.id(query.store_row)}
         found.append(Reason(code, named | _place(source, row, query.store_row, recommender)))
     elif code not in (None, ReasonCode.VIEWED):
-        found.append(Reason(code, _place(source, row, 0, recommender)))
+        found.append(Reason(code, _facts(source, row, query, recommender)))
     return found or [Reason(ReasonCode.POPULAR, _place("popularity", row, 0, recommender))]
+
+
+def _facts(source: str, row: int, query: Query, recommender: Recommender) -> dict[str, Evidence]:
+    """Return what a retriever that asks no history knows of an item: since when it is new, or its place in a list."""
+    part = next((part for part in recommender.retrievers if part.name == source), None)
+    if isinstance(part, ArrivalRetriever):
+        since = part.since(row)
+        return {} if since is None else {"since_on": _day(since, recommender.day_offset_minutes).isoformat()}
+    if isinstance(part, OccasionRetriever):
+        place = part.lists.place(int(part.occasions(np.array([query.as_of], np.int32))[0]), row)
+        return {} if place is None else {"place": place}
+    return _place(source, row, 0, recommender)
 
 
 def _place(source: str, row: int, number: int, recommender: Recommender) -> dict[str, Evidence]:

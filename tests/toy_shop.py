@@ -83,7 +83,9 @@ def toy_recommender(
         PopularityRetriever(ranked_lists(dict(enumerate(popular)))),
         StorePopularityRetriever(ranked_lists(*stores)),
         TrendingRetriever(ranked_lists(trending)),
-        ArrivalRetriever(WEIGHTS, 0.5, none, none, none, rows, np.array([new[int(row)] for row in rows], np.float32)),
+        ArrivalRetriever(
+            WEIGHTS, 0.5, none, none, none, rows, np.array([new[int(row)] for row in rows], np.float32), rows * 1440
+        ),
     )
     return Recommender(
         items=IdIndex.of(f"i{row:02d}" for row in range(n_items)),

@@ -28,6 +28,7 @@ class ArrivalRetriever:
         cheap, middle or dear among the items of the category.
     arrival_row: int32, (n_arrivals,), rows of the new items, rising.
     arrival_score: float32, (n_arrivals,), in (0, 1]: what an arrival is worth to a member of unknown taste.
+    arrival_minute: int32, (n_arrivals,), when each came into the range; empty in bundles that do not say.
     """
 
     name: ClassVar[str] = "arrivals"
@@ -38,6 +39,13 @@ class ArrivalRetriever:
     level_row: RowVector
     arrival_row: RowVector
     arrival_score: FloatVector
+    arrival_minute: RowVector
+
+    def since(self, row: int) -> int | None:
+        """Return the minute at which a new item came into the range, None if it is not known or not new."""
+        at = int(np.searchsorted(self.arrival_row, row))
+        known = at < len(self.arrival_minute) and self.arrival_row[at] == row
+        return int(self.arrival_minute[at]) if known else None
 
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return new items, those of the member's categories, brands and price levels first."""
@@ -79,13 +87,14 @@ class ArrivalRetriever:
                 "level_row": self.level_row,
                 "arrival_row": self.arrival_row,
                 "arrival_score": self.arrival_score,
+                "arrival_minute": self.arrival_minute,
             },
             {"weights": weights_to(self.weights), "browse_weight": self.browse_weight},
         )
 
     @classmethod
     def from_state(cls, state: State) -> Self:
-        """Make the retriever from its fitted state; older bundles know no price levels."""
+        """Make the retriever from its fitted state; older bundles know no price levels and no days."""
         category_row = state.arrays["category_row"].astype(np.int32, copy=False)
         return cls(
             state.weights(),
@@ -95,4 +104,5 @@ class ArrivalRetriever:
             state.arrays.get("level_row", np.zeros_like(category_row)).astype(np.int32, copy=False),
             state.arrays["arrival_row"].astype(np.int32, copy=False),
             state.arrays["arrival_score"].astype(np.float32, copy=False),
+            state.arrays.get("arrival_minute", np.empty(0, np.int32)).astype(np.int32, copy=False),
         )

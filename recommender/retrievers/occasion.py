@@ -38,9 +38,13 @@ class OccasionRetriever:
 
     def retrieve(self, batch: Batch, count: int) -> Candidates:
         """Return the head of the list of the present occasion."""
-        day = (batch.as_of[batch.history_of].astype(np.int64) + self.day_offset_minutes) // MINUTES_PER_DAY
-        which = season_of(day) * DAYS_PER_WEEK + weekday_of(day)
+        which = self.occasions(batch.as_of[batch.history_of])
         return self.lists.take(which.tolist(), batch.allowed, count)
+
+    def occasions(self, minute: npt.NDArray[np.int32]) -> IntVector:
+        """Return the number of the list of each minute, int64, (n,)."""
+        day = (minute.astype(np.int64) + self.day_offset_minutes) // MINUTES_PER_DAY
+        return season_of(day) * DAYS_PER_WEEK + weekday_of(day)
 
     def state(self) -> State:
         """Return the fitted state."""

@@ -16,13 +16,14 @@ from recommender.ranking import Blend
 from recommender.reasons import LANGUAGES, Reason, ReasonCode, explain, reason_summary
 from recommender.retrievers.converted import ConvertedRetriever
 from recommender.retrievers.linear import LinearRetriever
+from recommender.retrievers.occasion import DAYS_PER_WEEK, SEASONS, OccasionRetriever, season_of, weekday_of
 from recommender.retrievers.peers import PeerRetriever, lengths, telling
 from recommender.retrievers.sections import SectionRetriever
 from recommender.retrievers.similar import SimilarRetriever
 from recommender.retrievers.substitutes import SubstituteRetriever
 from recommender.retrievers.together import TogetherRetriever
 from tests.learning import AS_OF, VIEW, ask, mask_of, plain_weights
-from tests.toy_shop import HOME_WEIGHTS, toy_recommender
+from tests.toy_shop import HOME_WEIGHTS, ranked_lists, toy_recommender
 
 TODAY = date(1970, 1, 1) + timedelta(days=AS_OF // MINUTES_PER_DAY)
 SHOP = toy_recommender(
@@ -54,6 +55,17 @@ def days_before(days: int) -> str:
     return (TODAY - timedelta(days=days)).isoformat()
 
 
+def test_items_of_the_season_say_their_place() -> None:
+    day = AS_OF // MINUTES_PER_DAY
+    number = int(season_of(np.array([day]))[0]) * DAYS_PER_WEEK + int(weekday_of(np.array([day]))[0])
+    lists = ranked_lists(*({3: 2.0, 2: 1.0} if at == number else {} for at in range(SEASONS * DAYS_PER_WEEK)))
+    occasion = OccasionRetriever(lists, 0)
+    weights = {**SHOP.ranker.weights, Scenario.TRENDING: {"occasion": 1.0}}
+    parts = (*SHOP.retrievers, occasion)
+    shop = replace(SHOP, retrievers=parts, ranker=Blend(weights), depth={**SHOP.depth, "occasion": 10})
+    assert said(ask(scenario=Scenario.TRENDING), shop)[2] == [("of_the_season", {"place": 2})]
+
+
 def test_own_purchases_are_told_with_times_interval_and_day() -> None:
     # Bought 26, 12 and 4 days ago: two gaps in 22 days.
     found = said(ask((1, 26), (1, 12), (1, 4), (2, 6), (3, 5, VIEW)))
@@ -73,7 +85,7 @@ def test_other_sources() -> None:
     assert said(ask())[0] == [("popular", {"place": 1})]
     assert said(ask())[2] == [("popular", {"place": 3})]
     assert said(ask(scenario=Scenario.TRENDING))[3] == [("trending", {"place": 1})]
-    assert said(ask(scenario=Scenario.DISCOVER))[5] == [("new", {})]
+    assert said(ask(scenario=Scenario.DISCOVER))[5] == [("new", {"since_on": "1970-01-06"})]
     in_store = said(ask(scenario=Scenario.DISCOVER, store_row=0))[5]
     assert in_store == [("popular_in_store", {"store_id": "s0", "place": 1})]
 

@@ -43,6 +43,7 @@ def fit_arrivals(
         price_levels(data.facts),
         kept.astype(np.int32),
         score.astype(np.float32),
+        data.facts.available_from[kept].astype(np.int32),
     )
 
 

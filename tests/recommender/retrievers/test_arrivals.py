@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ def arrivals(
         np.array(level_row or [0] * len(category_row), np.int32),
         np.array(list(new), np.int32),
         np.array(list(new.values()), np.float32),
+        np.array([1000 + row for row in new], np.int32),
     )
 
 
@@ -79,3 +81,11 @@ def test_bundles_without_price_levels_are_read() -> None:
     state = arrivals([1, 1, 2, 0], [0, 0, 0, 0], {1: 0.05, 2: 0.1, 3: 0.08}, level_row=[1, 2, 1, 1]).state()
     older = State({name: array for name, array in state.arrays.items() if name != "level_row"}, state.settings)
     assert answer(ArrivalRetriever.from_state(older), ask((0, 10))) == pytest.approx({1: 1.05, 2: 0.1, 3: 0.08})
+
+
+def test_new_items_know_since_when() -> None:
+    part = arrivals([0] * 6, [0] * 6, {2: 0.1, 4: 0.1})
+    assert [part.since(row) for row in (1, 2, 4, 5)] == [None, 1002, 1004, None]
+    state = part.state()
+    without = {name: array for name, array in state.arrays.items() if name != "arrival_minute"}
+    assert ArrivalRetriever.from_state(replace(state, arrays=without)).since(2) is None
