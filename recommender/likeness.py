@@ -16,7 +16,7 @@ FloatVector = npt.NDArray[np.float32]
 
 DONORS = 20
 """Most donors of a newcomer."""
-MOST, MOST_OF_A_KIND = 2_000, 2_000
+MOST, MOST_OF_A_KIND = 2_000, 500
 """Most newcomers with donors, the newest, and most items of one category that are looked at for donors."""
 KIND, BRAND, PRICE = 0.5, 0.2, 0.2
 """What being of one category, of one brand and of one price makes of likeness."""
@@ -90,7 +90,7 @@ def _by_content(catalog: Catalog) -> Iterator[tuple[npt.NDArray[np.int64], npt.N
             continue
         others = others[:: -(-len(others) // MOST_OF_A_KIND)]
         like = _likeness(catalog, rows, others) * np.float32(share)
-        best = np.argsort(-like, axis=1, kind="stable")[:, :DONORS]
+        best = np.argpartition(-like, min(DONORS, len(others)) - 1, axis=1)[:, :DONORS]
         values = np.take_along_axis(like, best, axis=1)
         yield others[best].ravel(), np.repeat(rows - first, best.shape[1]), values.ravel()
 

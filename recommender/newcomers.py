@@ -24,6 +24,8 @@ RowVector = npt.NDArray[np.int32]
 
 NAME = "newcomers"
 """What slates name as the source of these items."""
+MOST_AT_ONCE = 100
+"""How many more newcomers than items asked for are looked at: boosts may put others first."""
 STRIDE = 5
 """At most one place of so many is a newcomer's: nobody has proved that they sell."""
 NEWEST = 1.05
@@ -70,7 +72,7 @@ class Newcomers:
         if allowed is not None:
             rows = rows[allowed[rows]]
         found = value[rows - self.likeness.first]
-        order = np.lexsort((rows, -found))
+        order = np.lexsort((rows, -found))[: MOST_AT_ONCE + query.count]
         return rows[order].astype(np.int32), found[order]
 
     def join(self, query: Query, slate: Slate, row: RowVector, score: FloatVector, allowed: BoolVector | None) -> Slate:
@@ -93,11 +95,13 @@ class Newcomers:
         """Return the score that each newcomer has from its best donor, 0 for none."""
         donors = self.likeness.donors
         value = np.zeros(donors.shape[1], np.float32)
-        starts, ends = donors.indptr[row], donors.indptr[row + 1]
-        for at in np.flatnonzero(ends > starts).tolist():
-            part = slice(int(starts[at]), int(ends[at]))
-            columns = donors.indices[part]
-            value[columns] = np.maximum(value[columns], donors.data[part] * score[at])
+        starts = donors.indptr[row]
+        sizes = donors.indptr[row + 1] - starts
+        ends = np.cumsum(sizes)
+        if not len(ends) or ends[-1] == 0:
+            return value
+        entries = np.arange(int(ends[-1])) + np.repeat(starts - (ends - sizes), sizes)
+        np.maximum.at(value, donors.indices[entries], donors.data[entries] * np.repeat(score, sizes))
         return value
 
     def order(self, query: Query, score: FloatVector, found: RowVector, value: FloatVector) -> npt.NDArray[np.int64]:

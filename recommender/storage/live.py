@@ -46,8 +46,10 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.2
 STORES_KEPT = 64
-LIKENESS_SECONDS = 10.0
+LIKENESS_SECONDS = 60.0
 """How long it is kept what new items are like, while none are added."""
+LONELY_FILE_SECONDS = 30.0
+"""A stock file that nobody has kept for so long, while the database answers, is not believed any more."""
 STALE_FILE_SECONDS = 2.0
 """A stock file that nobody has kept for so long when it is opened may be of yesterday."""
 
@@ -210,6 +212,9 @@ class LiveState:
                     self._stock_file = opened
         except (OSError, ValueError):
             logger.debug("stock_file_not_opened path=%s", path)
+        if file is not None and self._stock_file is file and file.beat_seconds < time.time() - LONELY_FILE_SECONDS:
+            logger.warning("stock_file_not_kept path=%s", path)
+            self._stock_file = None
         return self._stock_file
 
     def _stock(self, connection: Connection, catalog: Catalog, file: StockFile | None, changed: bool) -> Stock:
@@ -261,4 +266,6 @@ def _same_rows(catalog: Catalog, other: Catalog) -> bool:
 def _has_other_stock(view: LiveView, file: StockFile | None) -> bool:
     """Tell whether a view does not read its stock from a file, or from its latest items."""
     stock = view._availability.stock
-    return file is not None and not (isinstance(stock, FileStock) and stock.is_of(file, view.catalog))
+    if file is None:
+        return isinstance(stock, FileStock)
+    return not (isinstance(stock, FileStock) and stock.is_of(file, view.catalog))

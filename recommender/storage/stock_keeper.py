@@ -119,6 +119,12 @@ class StockKeeper:
                 if not failing:
                     logger.warning("stock_file_not_kept reason=%s", error)
                 failing = True
+            except Exception:
+                # Whatever it is, another process, or a new file, may do better.
+                logger.exception("stock_file_not_kept")
+                with self._turn:
+                    self._file = None
+                    self._release()
             if self._stop.wait(POLL_SECONDS):
                 return
 

@@ -12,6 +12,7 @@ import pytest
 from api.app import build_services, close_services, create_app
 from api.services import Services
 from api.settings import ServiceSettings
+from api.worker import drain_spool
 from recommender.query import Scenario
 from recommender.storage.upserts import upsert
 from tests.api.checked import CheckedClient
@@ -206,7 +207,7 @@ def test_a_recalled_item_goes_at_once_and_comes_back(services: Services, client:
 
 @EVERY
 def test_a_pilot_ends_at_its_stores_channels_and_categories(shop_settings: ServiceSettings, scenario: str) -> None:
-    with service(shop_settings, pilot_stores=("s1",), pilot_channels=("app", "pos")) as (_, client):
+    with service(shop_settings, pilot_stores=("s1",), pilot_channels=("app", "pos")) as (services, client):
         inside = ask(client, scenario, channel="app", count=5)
         assert len(inside["items"]) == 5
         assert "out_of_scope" not in inside["flags"]
@@ -216,6 +217,8 @@ def test_a_pilot_ends_at_its_stores_channels_and_categories(shop_settings: Servi
                 assert "out_of_scope" in answer["flags"], "the channel is not said"
             assert answer["items"] == []
             assert "out_of_scope" in answer["flags"]
+        drained = drain_spool(services.database, services.settings.spool_folder)
+        assert drained.damaged == 0
         assert len(ask(client, scenario, store_id=None, channel="app", count=5)["items"]) == 5, "the home store is s1"
     with service(shop_settings, pilot_categories=("food",)) as (services, client):
         put(services, "items", *(goods(item_id, category="food > tea") for item_id in ITEMS[2:5]))

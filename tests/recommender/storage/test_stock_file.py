@@ -182,3 +182,23 @@ def test_counts_past_what_the_file_can_hold_do_not_stop_it(sqlite_database: Data
     assert found is not None
     assert sorted(found.values()) == [5, stock_keeper.MOST_ON_HAND]
     keeper.stop()
+
+
+def test_a_file_that_is_kept_no_more_gives_way_to_sql(sqlite_database: Database, path: Path) -> None:
+    stock(sqlite_database, "s", a=2)
+    moment = [time.time()]
+    keeper = StockKeeper(sqlite_database, path, "here", clock=lambda: moment[0])
+    keeper.keep()
+    state = LiveState(sqlite_database, ITEMS, poll_seconds=0, stock_file=path)
+    assert state.current(NOW).stock("s").tolist() == [True, False, False]  # type: ignore[union-attr]
+    moment[0] -= 60
+    keeper.keep()
+    keeper.stop()
+    stock(sqlite_database, "s", a=0, b=1)
+    assert state.current(NOW).stock("s").tolist() == [False, True, False]  # type: ignore[union-attr]
+    again = keeper_of(sqlite_database, path)
+    again.keep()
+    stock(sqlite_database, "s", b=0)
+    again.keep()
+    assert state.current(NOW).stock("s").tolist() == [False, False, False]  # type: ignore[union-attr]
+    again.stop()
