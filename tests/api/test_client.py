@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import pytest
 
-from api import client, schemas
+from api import client, schemas, slate_schemas
 from api.client import ApiError, Client, Unreachable
 
 BUSY = b'{"type": "urn:memberwise:problem:store-busy", "detail": "busy", "errors": [], "request_id": "r1"}'
@@ -93,10 +93,10 @@ def test_it_needs_only_the_standard_library(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("told", "documented"),
     [
-        (client.Slate, schemas.RecommendationAnswer),
-        (client.SlateItem, schemas.SlateItem),
-        (client.Reason, schemas.ReasonAnswer),
-        (client.Availability, schemas.AvailabilityAnswer),
+        (client.Slate, slate_schemas.RecommendationAnswer),
+        (client.SlateItem, slate_schemas.SlateItem),
+        (client.Reason, slate_schemas.ReasonAnswer),
+        (client.Availability, slate_schemas.AvailabilityAnswer),
         (client.Event, schemas.EventRow),
         (client.EventResult, schemas.EventResult),
         (client.Identity, schemas.Identity),
