@@ -37,7 +37,7 @@ def issue_token(secret: bytes, request: SlateRequest, bundle_id: str, item_ids: 
     shown = [*request.shown, *item_ids]
     if len(item_ids) < request.count or len(shown) > MOST_SHOWN:
         return None
-    payload = orjson.dumps([bundle_id, str(request.scenario), _about(request), shown])
+    payload = orjson.dumps([bundle_id, str(request.scenario), _about(secret, request), shown])
     mark = _PLAIN
     if len(payload) >= COMPRESSED_FROM:
         mark, payload = _COMPRESSED, zlib.compress(payload, 3)
@@ -63,17 +63,17 @@ def read_token(secret: bytes, token: str, request: SlateRequest) -> tuple[str, .
         raise _refusal("The token was not made here, or was changed.")
     payload = zlib.decompress(signed[1:]) if signed[:1] == _COMPRESSED else signed[1:]
     _bundle_id, scenario, about, shown = orjson.loads(payload)
-    if (scenario, about) != (str(request.scenario), _about(request)):
+    if (scenario, about) != (str(request.scenario), _about(secret, request)):
         raise _refusal("The token belongs to another scenario, customer, item or filter.")
     return tuple(shown)
 
 
-def _about(request: SlateRequest) -> str:
-    """Return a fingerprint of what must stay the same from page to page."""
+def _about(secret: bytes, request: SlateRequest) -> str:
+    """Return a keyed fingerprint of what must stay the same from page to page."""
     condition = request.steering.filter
     item_id = request.context.item_id if request.scenario in (Scenario.SIMILAR, Scenario.SUBSTITUTES) else None
     parts = orjson.dumps([request.subject, item_id, None if condition is None else condition.key])
-    return hashlib.blake2b(parts, digest_size=8).hexdigest()
+    return hashlib.blake2b(parts, digest_size=8, key=_key(secret)).hexdigest()
 
 
 def _signature(secret: bytes, signed: bytes) -> bytes:

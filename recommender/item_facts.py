@@ -6,7 +6,6 @@ have them, texts by a hash. No Python object belongs to an item.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -198,10 +197,14 @@ def normal_path(path: str) -> str:
 
 
 def text_hash(value: str | bool) -> int:
-    """Return the number under which a text or a truth value is kept: 64 bits, signed."""
-    typed = f"b{value}" if isinstance(value, bool) else f"t{value}"
-    digest = hashlib.blake2b(typed.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    """Return the number under which a text or a truth value is kept, 64 bits, signed; the same in one process only."""
+    if isinstance(value, str):
+        return hash(value)
+    return _TRUE if value else _FALSE
+
+
+_TRUE, _FALSE = -1, -2
+"""Python gives no text the first of them, and the other to one of 2 ** 64."""
 
 
 def _path_and_above(path: str) -> Iterator[str]:
@@ -211,55 +214,58 @@ def _path_and_above(path: str) -> Iterator[str]:
         path = path.rpartition(f" {CATEGORY_SEPARATOR} ")[0]
 
 
+Rows = list[int]
+
+
 def _by_key(documents: Sequence[str | None]) -> dict[str, Attribute]:
     """Return the attributes of items by key, from one JSON text per item."""
-    texts: dict[str, list[tuple[int, int]]] = {}
-    numbers: dict[str, list[tuple[int, float]]] = {}
-    hashes: dict[str, int] = {}
+    texts: dict[str, tuple[Rows, list[int]]] = {}
+    numbers: dict[str, tuple[Rows, list[float]]] = {}
     for row, document in enumerate(documents):
         for key, value in _leaves(document):
             if isinstance(value, str | bool):
-                typed = f"b{value}" if isinstance(value, bool) else f"t{value}"
-                if typed not in hashes:
-                    hashes[typed] = text_hash(value)
-                texts.setdefault(key, []).append((row, hashes[typed]))
+                rows, hashes = texts.get(key) or texts.setdefault(key, ([], []))
+                rows.append(row)
+                hashes.append(text_hash(value))
             else:
-                numbers.setdefault(key, []).append((row, float(value)))
+                rows, found = numbers.get(key) or numbers.setdefault(key, ([], []))
+                rows.append(row)
+                found.append(value)
     return {
-        key: Attribute(_values(texts.get(key), np.int64), _values(numbers.get(key), np.float64))
+        key: Attribute(
+            Values(*_arrays(*texts[key], np.int64)) if key in texts else NO_TEXTS,
+            Values(*_arrays(*numbers[key], np.float64)) if key in numbers else NO_NUMBERS,
+        )
         for key in sorted(texts.keys() | numbers.keys())
     }
 
 
-def _values(pairs: list[tuple[int, int]] | list[tuple[int, float]] | None, kind: type[np.generic]) -> Values:
-    if not pairs:
-        return Values(np.empty(0, np.int32), np.empty(0, kind))
-    row, value = zip(*pairs, strict=True)
-    return Values(np.array(row, np.int32), np.array(value, kind))
+def _arrays(rows: Rows, values: list[int] | list[float], kind: type[np.generic]) -> tuple[RowVector, npt.NDArray[Any]]:
+    return np.array(rows, np.int32), np.array(values, kind)
 
 
-def _leaves(document: str | None) -> Iterator[tuple[str, Scalar]]:
-    """Yield the values of an item's attributes with their keys; what is no object holds none."""
+def _leaves(document: str | None) -> list[tuple[str, Scalar]]:
+    """Return the values of an item's attributes with their keys; what is no object holds none."""
     if document is None or document == "{}":
-        return
+        return []
     try:
         found = orjson.loads(document)
     except orjson.JSONDecodeError:
-        return
+        return []
+    leaves: list[tuple[str, Scalar]] = []
     if isinstance(found, dict):
         for key, value in found.items():
             if key not in UNFILTERED_KEYS:
-                yield from _inside(key, value, 1)
+                _collect(key, value, 1, leaves)
+    return leaves
 
 
-def _inside(key: str, value: Any, level: int) -> Iterator[tuple[str, Scalar]]:
-    """Yield the values below a key: of a list each one, of an object each with its own key behind a dot."""
+def _collect(key: str, value: Any, level: int, leaves: list[tuple[str, Scalar]]) -> None:
+    """Add the values below a key: of a list each one, of an object each with its own key behind a dot."""
     if isinstance(value, str | bool | int | float):
-        yield key, value
+        leaves.append((key, value))
     elif isinstance(value, list):
-        for one in value:
-            if isinstance(one, str | bool | int | float):
-                yield key, one
+        leaves += [(key, one) for one in value if isinstance(one, str | bool | int | float)]
     elif isinstance(value, dict) and level < MOST_LEVELS:
         for name, one in value.items():
-            yield from _inside(f"{key}.{name}", one, level + 1)
+            _collect(f"{key}.{name}", one, level + 1, leaves)
