@@ -8,7 +8,6 @@ import numpy as np
 
 from api.services import Call, Services
 from api.slates import Body, serving_now
-from recommender.cooling import default_cool_down
 from recommender.masks import reachable_stores
 from recommender.placement import CoolDown, Pin, Placement, joined
 from recommender.query import Query
@@ -55,7 +54,7 @@ def serve_validation(services: Services, call: Call, request: SlateRequest) -> B
                 {"factor": factor, "items": int(np.count_nonzero(applies))}
                 for applies, factor in query.arrangement.boosts
             ],
-            "cool_down": _cool_down(placement.cool_down or default_cool_down(request.scenario)),
+            "cool_down": _cool_down(placement.cool_down),
             **_variety(placement),
         },
     }

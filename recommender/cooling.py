@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from recommender.history import MINUTES_PER_DAY
 from recommender.item_facts import CATEGORY_SEPARATOR, Labels
-from recommender.placement import NO_COOL_DOWN, CoolDown
-from recommender.query import Mask, Query, Scenario
+from recommender.placement import CoolDown
+from recommender.query import Mask, Query
 from recommender.retrievers.repeat import RepeatRetriever, due_ratio, share_rhythm
 
 BoolVector = npt.NDArray[np.bool_]
@@ -18,11 +18,6 @@ FloatVector = npt.NDArray[np.float32]
 RowVector = npt.NDArray[np.int32]
 
 RULE = "cool_down"
-
-
-def default_cool_down(scenario: Scenario) -> CoolDown:
-    """Return the cool-down of a scenario whose settings name none: off, since validation falls with any."""
-    return NO_COOL_DOWN
 
 
 def cooling_mask(query: Query, cool_down: CoolDown, repeat: RepeatRetriever, categories: Labels) -> Mask | None:

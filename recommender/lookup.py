@@ -17,7 +17,7 @@ from recommender.arrangement import NO_ARRANGEMENT, Arrangement
 from recommender.bundle import Bundle
 from recommender.catalog import BoolVector
 from recommender.context import STAND_INS, standing_for, with_visit
-from recommender.cooling import cooling_mask, default_cool_down
+from recommender.cooling import cooling_mask
 from recommender.errors import StoreBusyError
 from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
@@ -199,10 +199,9 @@ class QuerySource:
 
     def _cooled(self, query: Query, placement: Placement, live: LiveView) -> Query:
         """Return a query that keeps back what its customer bought too lately."""
-        cool_down = placement.cool_down or default_cool_down(query.scenario)
-        if self._repeat is None or not cool_down.active:
+        if self._repeat is None or not placement.cool_down.active:
             return query
-        mask = cooling_mask(query, cool_down, self._repeat, live.catalog.facts.category)
+        mask = cooling_mask(query, placement.cool_down, self._repeat, live.catalog.facts.category)
         return query if mask is None else replace(query, masks=(*query.masks, mask))
 
     def _read_state(self, subject: str | None, now: datetime) -> SubjectState:

@@ -82,7 +82,7 @@ NO_COOL_DOWN = CoolDown()
 class Placement:
     """The settings of one scenario.
 
-    cool_down: None leaves the scenario's default.
+    cool_down: how long what was bought is kept back; docs/decisions/0015 says why that is off by default.
     diversity: strength in [0, 1) in place of the one that training chose; None leaves that.
     repeat_share: the part of a slate that is held for items bought before, the rest for others; None leaves the order.
     exploration_share: the part of slates that try something else, with its propensity recorded.
@@ -90,7 +90,7 @@ class Placement:
     """
 
     steering: Steering = NO_STEERING
-    cool_down: CoolDown | None = None
+    cool_down: CoolDown = NO_COOL_DOWN
     diversity: float | None = None
     repeat_share: float | None = None
     exploration_share: float = 0.0
@@ -116,7 +116,7 @@ def parse_placement(value: object, version: int = 0, path: str = "settings") -> 
     exploration = _share(found.get("exploration_share"), f"{path}.exploration_share", MAX_EXPLORATION_SHARE)
     return Placement(
         steering=steering,
-        cool_down=None if cool_down is None else _cool_down(cool_down, f"{path}.cool_down"),
+        cool_down=NO_COOL_DOWN if cool_down is None else _cool_down(cool_down, f"{path}.cool_down"),
         diversity=_share(found.get("diversity"), f"{path}.diversity", MAX_DIVERSITY),
         repeat_share=_share(found.get("repeat_share"), f"{path}.repeat_share", 1.0),
         exploration_share=exploration or 0.0,

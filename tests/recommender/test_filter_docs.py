@@ -27,7 +27,7 @@ def test_examples_are_filters(example: dict[str, object]) -> None:
 
 def test_settings_shown_can_be_put() -> None:
     assert SETTINGS
-    assert all(parse_placement(settings).cool_down for settings in SETTINGS)
+    assert all(parse_placement(settings).cool_down.active for settings in SETTINGS)
 
 
 @pytest.mark.parametrize("kind", KINDS)

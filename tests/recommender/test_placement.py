@@ -25,7 +25,6 @@ def test_every_part_is_read() -> None:
     assert found.steering.bury is not None
     assert [boost.factor for boost in found.steering.boosts] == [2.0]
     assert found.steering.pins == (Pin("a", 1), Pin("b", 3))
-    assert found.cool_down is not None
     assert (found.cool_down.share, found.cool_down.days) == (0.8, {"food > dairy": 3, "household": 0})
     assert (found.diversity, found.repeat_share, found.exploration_share, found.version) == (0.3, 0.5, 0.1, 4)
 
@@ -35,7 +34,6 @@ def test_nothing_said_changes_nothing() -> None:
     assert parse_placement(dict.fromkeys(WHOLE)) == NO_PLACEMENT
     assert parse_steering({}) == NO_STEERING
     off = parse_placement({"cool_down": {}})
-    assert off.cool_down is not None
     assert not off.cool_down.active
 
 
