@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from api.metrics import COUNT_SECONDS
 from tests.benchmarks.measure import MIB, memberwise
 from tests.benchmarks.questions import COUNT, EVENTS_EACH, EXCLUDED
 from tests.benchmarks.results import Bar, Figure, Result, Row, at_least, at_most, growth
@@ -57,6 +59,7 @@ def _measure_answers(site: Site, rounds: int) -> Result:
     quiet = site.write("quiet", site.questions.home(site.questions.quiet))
     filtered = site.write("filtered", site.questions.filtered(site.questions.quiet))
     rows = [_in_turn(site, "quiet", quiet, connections, rounds) for connections in CONNECTIONS]
+    stages = {"quiet": _stages(site, quiet)}
     rows.append(_in_turn(site, "filtered", filtered, 1, rounds))
     rows.append(_in_turn(site, "filtered", filtered, BUSY, rounds))
     paced = _at_one_pace(site, quiet, PACE * _find(rows, "quiet", BUSY, "answers/s"), rounds)
@@ -64,6 +67,7 @@ def _measure_answers(site: Site, rounds: int) -> Result:
     assert not visits["failed"], "the members' new events were not taken"
     fresh = site.write("fresh", site.questions.home(site.questions.fresh))
     rows += [_in_turn(site, "fresh", fresh, connections, rounds) for connections in CONNECTIONS]
+    stages["fresh"] = _stages(site, fresh)
     notes = (
         f"{describe(site.shop)}. POST /v1/recommendations, home, {COUNT} items, with key, stock, reasons and exposures,"
         " the background worker running.",
@@ -74,8 +78,9 @@ def _measure_answers(site: Site, rounds: int) -> Result:
         f"At one pace: both answer {paced['rate']:.0f} requests per second, half of what the service can at most: p50"
         f" {paced['p50']:.2f} ms against {paced['empty p50']:.2f} ms, p99 {paced['p99']:.2f} ms against"
         f" {paced['empty p99']:.2f} ms.",
+        *(f"Where the time goes, {name}, one connection: {_told(spent)}." for name, spent in stages.items()),
     )
-    return Result("serve: answers", rows, _answer_bars(rows, paced), notes, {"paced": paced})
+    return Result("serve: answers", rows, _answer_bars(rows, paced), notes, {"paced": paced, "stages": stages})
 
 
 def _answer_bars(rows: Sequence[Row], paced: Figures) -> list[Bar]:
@@ -115,6 +120,23 @@ def _in_turn(site: Site, name: str, file: Path, connections: int, rounds: int) -
     row["failed"] = int(sum(load["failed"] + load["reconnected"] for load in ours))
     row["client CPU"] = _middle(ours, "client_cpu_share")
     return row
+
+
+def _stages(site: Site, file: Path) -> Figures:
+    """Return the mean milliseconds of each stage of an answer, and as "whole" of all of it as the client sees it."""
+    before = site.stage_seconds()
+    whole = site.load(file, 1)["p50_ms"]
+    time.sleep(2 * COUNT_SECONDS)
+    after = site.stage_seconds()
+    slates = after.pop("slates") - before.pop("slates")
+    return {stage: (spent - before.get(stage, 0.0)) * 1000 / slates for stage, spent in after.items()} | {
+        "whole": whole
+    }
+
+
+def _told(stages: Figures) -> str:
+    parts = [f"{stage} {spent:.2f}" for stage, spent in stages.items() if stage != "whole"]
+    return f"{', '.join(parts)} ms (means), of {stages['whole']:.2f} ms (median) for the client"
 
 
 def _at_one_pace(site: Site, file: Path, rate: float, rounds: int) -> Figures:

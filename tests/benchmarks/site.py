@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ SECONDS = 4.0
 SCOPES = "recommend,events,catalog"
 
 Figures = dict[str, float]
+_STAGE = re.compile(r'^memberwise_stage_seconds_total\{scenario="home",stage="(\w+)"\} (\S+)$', re.MULTILINE)
+_SLATES = re.compile(r'^memberwise_slates_total\{scenario="home".*\} (\S+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,14 @@ class Site:
         if not answer.startswith(b"HTTP/1.1 200"):
             raise FailedRunError(f"{name}: {answer.decode('utf-8', 'replace')}")
         return write_questions(self.shop.folder / f"{name}.requests", requests)
+
+    def stage_seconds(self) -> Figures:
+        """Return the seconds that `home` took so far by stage, and the number of its slates as "slates"."""
+        address = f"http://{LOOPBACK}:{self.service.port}/metrics"
+        with urllib.request.urlopen(address, timeout=TIMEOUT_SECONDS) as answer:
+            text = answer.read().decode()
+        found = {stage: float(value) for stage, value in _STAGE.findall(text)}
+        return found | {"slates": sum(float(value) for value in _SLATES.findall(text))}
 
     @contextmanager
     def under_load(self, file: Path, connections: int, rate: float, seconds: float) -> Iterator[list[Figures]]:

@@ -21,6 +21,7 @@ Json = dict[str, Any]
 KNOWN_AFTER_SECONDS = 1.0
 """From then on every answer must heed what was written."""
 COUNT = 12
+BATCH = 10
 MOST_EXAMPLES = 10
 SCENARIOS = ("home", "buy_again", "discover", "trending", "new", "similar", "substitutes", "basket", "session")
 MAY_BE_SHORT = ("buy_again",)
@@ -73,6 +74,12 @@ class Ledger:
             if faults and len(self.examples) < MOST_EXAMPLES:
                 self.examples.append(f"{', '.join(faults)}: {asked} -> {answer}"[:1000])
 
+    def note_wrong(self, kind: str, what: str, text: str) -> None:
+        """Note what is wrong with another answer."""
+        with self._lock:
+            self.wrong[kind, what] += 1
+        self.note_example(f"{what}: {text}")
+
     def note_example(self, text: str) -> None:
         """Keep an answer that should not have come."""
         with self._lock:
@@ -111,6 +118,7 @@ class Person:
         self._rng = np.random.default_rng(1000 + number)
         self._number = number
         self._connection: http.client.HTTPConnection | None = None
+        self._left = 0
 
     def ask(self, kind: str, method: str, path: str, body: object = None) -> Json | None:
         """Send one request; return its answer if it is 200."""
@@ -118,6 +126,9 @@ class Person:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         began = time.monotonic()
         try:
+            if self._left == 0:
+                self._renew()
+            self._left -= 1
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=TIMEOUT_SECONDS)
             self._connection.request(method, path, data, headers)
@@ -135,6 +146,13 @@ class Person:
         answer: Json = orjson.loads(content)
         return answer
 
+    def _renew(self) -> None:
+        """Come back by another connection, which another worker may take."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._left = int(self._rng.integers(20, 100))
+
     def one_of(self, values: Sequence[str]) -> str:
         """Draw one."""
         return values[int(self._rng.integers(len(values)))]
@@ -149,7 +167,7 @@ class Reader(Person):
 
     def live(self, stop: threading.Event) -> None:
         """Ask until told to stop."""
-        routes = (self._post, self._post, self._post, self._get, self._similar, self._explain)
+        routes = (self._post, self._post, self._post, self._get, self._similar, self._explain, self._rank, self._batch)
         while not stop.is_set():
             routes[int(self._rng.integers(len(routes)))]()
 
@@ -168,6 +186,21 @@ class Reader(Person):
 
     def _explain(self) -> None:
         self.ask("explain", "POST", "/v1/explain", self._question() | {"item_id": self.one_of(self._items)})
+
+    def _rank(self) -> None:
+        body = {"member_id": self.one_of(self._members), "item_ids": self.some_of(self._items, 20)}
+        answer = self.ask("rank", "POST", "/v1/rank", body)
+        if answer is not None and len(answer["items"]) != len(body["item_ids"]):
+            self._ledger.note_wrong("rank", "not every item", f"{body} -> {answer}")
+
+    def _batch(self) -> None:
+        sent_at, questions = time.monotonic(), [self._question() for _ in range(BATCH)]
+        answer = self.ask(f"batch of {BATCH}", "POST", "/v1/recommendations:batch", {"requests": questions})
+        for asked, entry in zip(questions, (answer or {"results": []})["results"], strict=answer is not None):
+            if entry["problem"] is None:
+                self._ledger.note_slate(f"batch of {BATCH}", asked, entry["result"], sent_at)
+            else:
+                self._ledger.note_wrong(f"batch of {BATCH}", "problem", f"{asked} -> {entry['problem']}")
 
     def _slate(self, kind: str, method: str, path: str, body: object, asked: Json) -> None:
         sent_at = time.monotonic()
