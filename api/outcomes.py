@@ -32,6 +32,7 @@ def outcome_report(
     end: datetime | None,
     group_by: Sequence[str],
     scenario: str | None,
+    shadow: bool = False,
 ) -> Body:
     """Return the report as a body.
 
@@ -39,12 +40,13 @@ def outcome_report(
         start, end: slates with start <= time < end; by default the last DEFAULT_DAYS.
         group_by: names of GROUPS, any number of times.
         scenario: only this one.
+        shadow: slates made in shadow mode in place of those that were served.
     """
     until = end or now
     since = start or until - timedelta(days=DEFAULT_DAYS)
     names = list(dict.fromkeys(group_by))
     offset = until.astimezone(settings.zone).utcoffset() or timedelta()
-    rows = read_report(connection, since, until, names, scenario, int(offset.total_seconds() // 60))
+    rows = read_report(connection, since, until, names, scenario, int(offset.total_seconds() // 60), shadow)
     complete = min(until, now - settings.attribution_window.length)
     return {
         "from": since.isoformat(),

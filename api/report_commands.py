@@ -37,9 +37,15 @@ def reports() -> None:
 @click.option("--to", "until", type=Moment(), help="Slates before this time; by default now.")
 @click.option("--group-by", "group_by", multiple=True, type=click.Choice(list(GROUPS)), default=("scenario",))
 @click.option("--scenario", help="Only this placement.")
+@click.option("--shadow", is_flag=True, help="Slates made in shadow mode, which nobody saw.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def recommendations(
-    since: datetime | None, until: datetime | None, group_by: tuple[str, ...], scenario: str | None, as_json: bool
+    since: datetime | None,
+    until: datetime | None,
+    group_by: tuple[str, ...],
+    scenario: str | None,
+    shadow: bool,
+    as_json: bool,
 ) -> None:
     """Views, baskets, purchases and revenue of items shown, with 95 % intervals."""
     from api.outcomes import outcome_report
@@ -51,7 +57,7 @@ def recommendations(
     start, end = (time and (time if time.tzinfo else time.replace(tzinfo=settings.zone)) for time in (since, until))
     database = open_database(settings)
     with database.read() as connection:
-        report: Any = outcome_report(connection, settings, datetime.now(UTC), start, end, group_by, scenario)
+        report: Any = outcome_report(connection, settings, datetime.now(UTC), start, end, group_by, scenario, shadow)
     database.dispose()
     if as_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())

@@ -98,6 +98,9 @@ class RecommendationReportQuery(Body):
         Field(max_length=MAX_GROUPS, description="Give it once per grouping; without it there is one row."),
     ] = Field(default_factory=list)
     scenario: Annotated[Scenario | None, Field(strict=False, description="Only this placement.")] = None
+    shadow: Annotated[
+        bool, Field(description="Slates made in shadow mode, which nobody saw, in place of those that were served.")
+    ] = False
 
 
 class RecommendationReport(Answer):

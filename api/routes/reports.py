@@ -18,7 +18,9 @@ def get_recommendation_report(services: Services, call: Call, query: Recommendat
         raise ProblemError(INVALID_REQUEST, f"{wrong.field}: {wrong.detail}", (wrong,))
     with services.database.read() as connection:
         scenario = None if query.scenario is None else str(query.scenario)
-        body = outcome_report(connection, services.settings, call.now, query.from_, query.to, query.group_by, scenario)
+        body = outcome_report(
+            connection, services.settings, call.now, query.from_, query.to, query.group_by, scenario, query.shadow
+        )
     return Reply(body)
 
 
@@ -35,7 +37,8 @@ OPERATIONS = (
             " it is about, if it came within the window after the slate; corrections and returns of order lines take"
             " back what they must. `assisted`, kept apart: purchases in shops that named no recommendation, of an item"
             " shown to the same customer within the window. `complete_until`: slates after it have not had their"
-            " whole window yet."
+            " whole window yet. `shadow=true` reports slates made in shadow mode instead: nobody saw them, and"
+            " `assisted` says how often customers bought what would have been shown."
         ),
         view=get_recommendation_report,
         answers={200: RecommendationReport},

@@ -9,7 +9,9 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from recommender.experiments import Experiment, Group
+from recommender.house import SHADOW
 from recommender.intervals import Difference, Estimate, Sums, mean_difference, sample_ratio_p, unit_mean
+from recommender.storage.exposures import NOT_FLAGGED, flag_pattern
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
@@ -26,7 +28,7 @@ MEASURES = {
 RATIO_ALARM = 0.001
 """Below this p-value the groups are not of the sizes that were asked for, and no comparison is to be trusted."""
 
-_SHOWN = "experiment = ? AND experiment_unit IS NOT NULL AND occurred_at >= ? AND occurred_at < ?"
+_SHOWN = f"experiment = ? AND experiment_unit IS NOT NULL AND occurred_at >= ? AND occurred_at < ? AND {NOT_FLAGGED}"
 _STATEMENT = f"""
 SELECT g, COUNT(*), SUM(slates), SUM(items), SUM(fallbacks),
   {", ".join(f"SUM(y{n}), SUM(CAST(y{n} AS DOUBLE PRECISION) * y{n})" for n in range(len(MEASURES)))}
@@ -75,8 +77,8 @@ class ExperimentResult:
 def read_result(connection: Connection, experiment: Experiment, now: datetime) -> ExperimentResult:
     """Compare the groups of an experiment over everything shown in it until now."""
     until = experiment.stopped_at or now
-    values = (experiment.name, to_micros(experiment.started_at), to_micros(until))
-    rows = {row[0]: row[1:] for row in fetch(connection, _STATEMENT, (f"%{FALLBACK}%", *values))}
+    values = (experiment.name, to_micros(experiment.started_at), to_micros(until), flag_pattern(SHADOW))
+    rows = {row[0]: row[1:] for row in fetch(connection, _STATEMENT, (flag_pattern(FALLBACK), *values))}
     empty = (0,) * (4 + 2 * len(MEASURES))
     groups, sums = {}, {}
     for group in Group:

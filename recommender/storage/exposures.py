@@ -42,6 +42,8 @@ _INSERT_ANSWER = (
     "INSERT INTO answers (recommendation_id, subject, occurred_at, dropped) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (recommendation_id) DO NOTHING"
 )
+NOT_FLAGGED = "(flags IS NULL OR flags NOT LIKE ?)"
+"""The SQL of exposures without a flag; takes a value from flag_pattern()."""
 PRUNE_ROWS = 1_000
 _OLDEST = "SELECT occurred_at FROM exposures WHERE occurred_at < ? ORDER BY occurred_at LIMIT ?"
 _PRUNE_ANSWERS = """
@@ -52,6 +54,11 @@ DELETE FROM attributions WHERE recommendation_id IN (SELECT recommendation_id FR
 _PRUNE = "DELETE FROM exposures WHERE occurred_at <= ?"
 _START = 'INSERT INTO spool_files (file, "offset") VALUES (?, 0) ON CONFLICT (file) DO NOTHING'
 _ADVANCE = 'UPDATE spool_files SET "offset" = ? WHERE file = ? AND "offset" = ?'
+
+
+def flag_pattern(flag: str) -> str:
+    """Return the LIKE pattern of exposures with a flag."""
+    return f"%{flag}%"
 
 
 def drain(connection: Connection, file: str, offset: int, next_offset: int, exposures: Sequence[Exposure]) -> bool:

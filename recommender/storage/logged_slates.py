@@ -10,6 +10,8 @@ from itertools import groupby
 from sqlalchemy.engine import Connection
 
 from recommender.exposures import NARROWED
+from recommender.house import SHADOW
+from recommender.storage.exposures import NOT_FLAGGED, flag_pattern
 from recommender.storage.statements import fetch
 from recommender.storage.types import from_micros, to_micros
 
@@ -22,14 +24,14 @@ REWARDS = {
 }
 """What a shown item may be judged by, and the SQL of it."""
 
-_WHERE = "scenario = ? AND occurred_at >= ? AND occurred_at < ?"
+_WHERE = f"scenario = ? AND occurred_at >= ? AND occurred_at < ? AND {NOT_FLAGGED}"
 _COUNT = f"""
 SELECT COUNT(*), SUM(CASE WHEN propensity IS NULL THEN 1 ELSE 0 END),
   SUM(CASE WHEN propensity IS NOT NULL AND flags LIKE ? THEN 1 ELSE 0 END)
 FROM exposures WHERE {_WHERE} AND position = 1"""
 _SLATES = """
 SELECT recommendation_id, subject, store_id, channel, occurred_at, item_id, propensity, {reward}
-FROM exposures WHERE {where} AND propensity IS NOT NULL AND subject IS NOT NULL AND (flags IS NULL OR flags NOT LIKE ?)
+FROM exposures WHERE {where} AND propensity IS NOT NULL AND subject IS NOT NULL AND {not_flagged}
   AND (recommendation_id, position) > (?, ?)
 ORDER BY recommendation_id, position LIMIT ?"""
 PAGE_ROWS = 20_000
@@ -65,7 +67,7 @@ class LoggedSlate:
 
 def count_logged(connection: Connection, scenario: str, start: datetime, end: datetime) -> LogCounts:
     """Count the slates of a scenario with start <= time < end."""
-    values = (f"%{NARROWED}%", scenario, to_micros(start), to_micros(end))
+    values = (flag_pattern(NARROWED), scenario, to_micros(start), to_micros(end), flag_pattern(SHADOW))
     slates, without, narrowed = fetch(connection, _COUNT, values)[0]
     return LogCounts(int(slates), int(without or 0), int(narrowed or 0))
 
@@ -80,10 +82,12 @@ def read_logged(
         rows: most items read at once.
     """
     statement = _SLATES.replace("{reward}", REWARDS[reward]).replace("{where}", _WHERE)
+    statement = statement.replace("{not_flagged}", NOT_FLAGGED)
     found: list[tuple[object, ...]] = []
     last: tuple[str, int] = ("", 0)
     while True:
-        values = (scenario, to_micros(start), to_micros(end), f"%{NARROWED}%", *last, rows)
+        patterns = (flag_pattern(SHADOW), flag_pattern(NARROWED))
+        values = (scenario, to_micros(start), to_micros(end), *patterns, *last, rows)
         page = fetch(connection, statement, values)
         found += page
         whole = len(page) < rows

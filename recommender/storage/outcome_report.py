@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from recommender.house import SHADOW
 from recommender.intervals import Estimate, Sums, proportion, ratio
+from recommender.storage.exposures import NOT_FLAGGED, flag_pattern
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
@@ -64,6 +66,7 @@ def read_report(
     group_by: Sequence[str],
     scenario: str | None = None,
     offset_minutes: int = 0,
+    shadow: bool = False,
 ) -> list[ReportRow]:
     """Add up what came of the slates of some time.
 
@@ -72,14 +75,15 @@ def read_report(
         group_by: names of GROUPS, distinct; none makes one row of everything.
         scenario: only this one.
         offset_minutes: what to add to UTC to make the retailer's days.
+        shadow: slates made in shadow mode, which nobody saw, in place of those that were served.
     Returns: at most MOST_ROWS, in the order of their groups.
     """
-    rows = fetch(connection, *_statement(start, end, group_by, scenario, offset_minutes))
+    rows = fetch(connection, *_statement(start, end, group_by, scenario, offset_minutes, shadow))
     return [_row(row, group_by) for row in rows]
 
 
 def _statement(
-    start: datetime, end: datetime, group_by: Sequence[str], scenario: str | None, offset_minutes: int
+    start: datetime, end: datetime, group_by: Sequence[str], scenario: str | None, offset_minutes: int, shadow: bool
 ) -> tuple[str, list[object]]:
     offset = str(offset_minutes * 60_000_000)
     keys = [f"{GROUPS[name].replace('{offset}', offset)} AS g{number}" for number, name in enumerate(group_by)]
@@ -90,7 +94,8 @@ def _statement(
     for number in range(len(_OUTCOMES)):
         y = f"y{number}"
         outer += [f"SUM({y})", f"SUM({_product('n', y)})", f"SUM({_product(y, y)})"]
-    where, values = "occurred_at >= ? AND occurred_at < ?", [to_micros(start), to_micros(end)]
+    where = f"occurred_at >= ? AND occurred_at < ? AND {'flags LIKE ?' if shadow else NOT_FLAGGED}"
+    values: list[object] = [to_micros(start), to_micros(end), flag_pattern(SHADOW)]
     if scenario is not None:
         where += " AND scenario = ?"
     grouped = f"GROUP BY {', '.join(names)} ORDER BY {', '.join(names)}" if names else "HAVING COUNT(*) > 0"

@@ -99,6 +99,17 @@ def test_every_group_can_be_asked_for(shown: Database, name: str) -> None:
     assert sum(row.slates for row in rows) == (13 if name == "position" else 6)
 
 
+def test_slates_that_nobody_saw_stand_apart(shown: Database) -> None:
+    with shown.write() as connection:
+        execute(connection, "UPDATE exposures SET flags = ? WHERE recommendation_id = ?", ("anonymous,shadow", "r1"))
+        execute(connection, "UPDATE exposures SET flags = ? WHERE recommendation_id = ?", ("anonymous", "r2"))
+    with shown.read() as connection:
+        (served,) = read_report(connection, NOW, LATER, [], "home")
+        (unseen,) = read_report(connection, NOW, LATER, [], "home", shadow=True)
+    assert (served.slates, unseen.slates) == (4, 1)
+    assert (served.totals["revenue"], unseen.totals["revenue"]) == (0, 500)
+
+
 def test_another_time_has_nothing(shown: Database) -> None:
     with shown.read() as connection:
         assert read_report(connection, NOW + timedelta(seconds=1), LATER, []) == []
