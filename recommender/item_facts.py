@@ -72,10 +72,11 @@ class Values:
 
     def put(self, own: RowVector, others: Values | None, theirs: RowVector, kept: BoolVector) -> Values:
         """As ItemFacts.put; `kept` tells which new rows keep what they had, bool, (count,)."""
-        row = own[self.row]
+        row, value = own[self.row], self.value
         stays = kept[row]
-        row, value = row[stays], self.value[stays]
-        if others is not None:
+        if not stays.all():
+            row, value = row[stays], value[stays]
+        if others is not None and len(others.row):
             row = np.concatenate((row, theirs[others.row])).astype(np.int32)
             value = np.concatenate((value, others.value))
         return Values(row, value)

@@ -219,3 +219,31 @@ def test_validate_only_serves_and_records_nothing(
     assert answer["dropped"]["filtered"] >= 13  # type: ignore[index]
     assert recorded() == before
     assert refused(shared_client, **{**body, "filter": {"brand": 1}})["field"] == "filter.brand"
+
+
+def test_the_price_of_the_store_now_is_filtered_by(client: CheckedClient, services: Services) -> None:
+    rows = [
+        {"store_id": "s1", "item_id": "i20", "price_cents": 5},
+        {"store_id": "s1", "item_id": "i01", "price_cents": 999},
+    ]
+    assert client.put("/v1/prices", {"prices": rows}).status_code == 200
+    look_again(services)
+    cheap = {"price_cents": {"max": 101}}
+    here = ask(client, store_id="s1", filter=cheap)
+    assert set(items(here)) == {"i00", "i20"}
+    assert {item["item_id"]: item["price_cents"] for item in here["items"]} == {"i00": 100, "i20": 5}  # type: ignore[index, attr-defined]
+    assert set(items(ask(client, store_id="s2", filter=cheap))) == {"i00", "i01"}
+    rows = [{"store_id": "s1", "item_id": "i20", "price_cents": 500}]
+    assert client.put("/v1/prices", {"prices": rows}).status_code == 200
+    look_again(services)
+    assert items(ask(client, store_id="s1", filter=cheap)) == ["i00"]
+
+
+def test_pins_and_titles_in_chinese(shared_client: CheckedClient) -> None:
+    requests = [{"store_id": "s1", "pins": [{"item_id": "i20", "position": 1}], "count": 1}]
+    response = shared_client.post(
+        "/v1/recommendations:batch", {"requests": requests}, headers={"Accept-Language": "zh-CN,en;q=0.5"}
+    )
+    assert response.json is not None
+    (item,) = response.json["results"][0]["result"]["items"]
+    assert (item["title"], item["reasons"][0]["text"]) == ("商品20", "商家精选")
