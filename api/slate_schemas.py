@@ -201,8 +201,8 @@ class AppliesAnswer(Answer):
     items: Annotated[int, Field(description="Items of the catalogue.")]
     allowed: Annotated[int, Field(description="Items that all rules allow.")]
     settings_version: Annotated[int | None, Field(description="Of the scenario's settings; null where it has none.")]
-    store_id: str | None
-    reachable_store_ids: list[str]
+    store_id: Annotated[str | None, Field(description="Whose prices and assortment hold.")]
+    stock_store_ids: Annotated[list[str], Field(description="One of these must have an item.")]
     pins: list[PinApplies]
     boosts: list[BoostApplies]
     cool_down: CoolDownApplies | None

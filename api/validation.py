@@ -8,6 +8,7 @@ import numpy as np
 
 from api.services import Call, Services
 from api.slates import Body, serving_now
+from recommender.catalog import BoolVector
 from recommender.masks import reachable_stores
 from recommender.placement import CoolDown, Pin, Placement, joined
 from recommender.query import Query
@@ -29,7 +30,6 @@ def serve_validation(services: Services, call: Call, request: SlateRequest) -> B
     query, who = serving.source.query(request, live, call.now)
     allowed = firm_masks(query)
     everything = np.arange(len(live.catalog), dtype=np.int32)
-    online = frozenset(name for name, kind in services.settings.channel_kinds.items() if kind == "online")
     placement = request.placement or live.placement(request.scenario)
     pins = () if request.shown else joined(placement.steering, request.steering)
     call.notes |= {"scenario": request.scenario, "bundle_id": serving.bundle.bundle_id, "strategy": VALIDATED}
@@ -48,7 +48,7 @@ def serve_validation(services: Services, call: Call, request: SlateRequest) -> B
             "allowed": len(everything) if allowed is None else int(np.count_nonzero(allowed)),
             "settings_version": placement.version or None,
             "store_id": who.store_id,
-            "reachable_store_ids": reachable_stores(request, who.store_id, live, online),
+            "stock_store_ids": _stock_stores(services, request, who.store_id, live),
             "pins": _pins(pins, query, live, serving.recommender.subject(query)),
             "boosts": [
                 {"factor": factor, "items": int(np.count_nonzero(applies))}
@@ -60,7 +60,15 @@ def serve_validation(services: Services, call: Call, request: SlateRequest) -> B
     }
 
 
-def _pins(pins: Sequence[Pin], query: Query, live: LiveView, subject: np.ndarray | None) -> list[Body]:
+def _stock_stores(services: Services, request: SlateRequest, store_id: str | None, live: LiveView) -> list[str]:
+    """Return the stores of which one must have an item."""
+    if request.store_id and not request.reachable_store_ids:
+        return [store_id or request.store_id]
+    online = frozenset(name for name, kind in services.settings.channel_kinds.items() if kind == "online")
+    return [name for name in reachable_stores(request, store_id, live, online) if name not in live.closed_stores]
+
+
+def _pins(pins: Sequence[Pin], query: Query, live: LiveView, subject: BoolVector | None) -> list[Body]:
     shown = {row for _, row in pins_of(query, subject)}
     answers: list[Body] = []
     for pin in pins:

@@ -210,6 +210,7 @@ def test_validate_only_serves_and_records_nothing(
     applies = answer["applies"]
     assert isinstance(applies, dict)
     assert (applies["items"], applies["store_id"], applies["settings_version"]) == (30, "s1", None)
+    assert applies["stock_store_ids"] == ["s1"]
     assert applies["allowed"] <= 13
     assert applies["boosts"] == [{"factor": 2.0, "items": 2}]
     assert [(pin["shown"], pin["rule"]) for pin in applies["pins"]] == [
