@@ -54,7 +54,10 @@ class StockRow(Body):
     store_id: Id
     item_id: Id
     on_hand: float
-    as_of: Annotated[UtcTime, Field(description="When it was counted; now if left out.")] | None = None
+    as_of: (
+        Annotated[UtcTime, Field(description="When it was counted; now if left out, or if it lies in the future.")]
+        | None
+    ) = None
 
 
 class MemberRow(Body):

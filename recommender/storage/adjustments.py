@@ -47,7 +47,7 @@ def adjust_stock(connection: Connection, adjustments: Sequence[Adjustment], now:
     results = []
     for one, key in zip(adjustments, keys, strict=True):
         on_hand, as_of = known.get(key, (0.0, None))
-        moment = to_micros(one.as_of or now)
+        moment = to_micros(min(one.as_of or now, now))
         known[key] = (on_hand + one.delta, moment if as_of is None else max(as_of, moment))
         results.append(OnHand(one.store_id, one.item_id, known[key][0]))
     rows = [

@@ -43,8 +43,8 @@ def upsert(
     """Add or change rows of a canonical table (all but events), inside a write transaction.
 
     A column that a row does not name keeps its value. Rows with the same key are applied one after the other.
-    Inventory older than what is stored is left out and counted as unchanged; inventory without `as_of` is as
-    of `now`. Rows of erased members are left out and counted as unchanged. Serving notices what
+    Inventory older than what is stored is left out and counted as unchanged; inventory without `as_of`, or of the
+    future, is as of `now`. Rows of erased members are left out and counted as unchanged. Serving notices what
     changed through `change_sequence`.
 
     Args:
@@ -146,8 +146,10 @@ def _prepare(table_name: str, row: Mapping[str, object], now: datetime) -> Row:
             prepared[column.name] = stored_form(key_default(column))
         elif column.kind is ColumnKind.JSON and not isinstance(value, str | None):
             prepared[column.name] = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    if table_name == "inventory" and prepared.get("as_of") is None:
-        prepared["as_of"] = to_micros(now)
+    if table_name == "inventory":
+        counted = prepared.get("as_of")
+        # A clock that runs fast must not make all later counts look old.
+        prepared["as_of"] = to_micros(now) if not isinstance(counted, int) else min(counted, to_micros(now))
     return prepared
 
 

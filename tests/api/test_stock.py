@@ -86,6 +86,16 @@ def test_a_count_older_than_an_adjustment_is_ignored(services: Services, client:
     assert stock_of(services) == 50
 
 
+def test_a_count_of_the_future_is_of_now(services: Services, client: CheckedClient) -> None:
+    row = {"store_id": "s1", "item_id": "i03", "on_hand": 8}
+    ahead = (datetime.now(UTC) + timedelta(days=300)).isoformat()
+    assert client.put("/v1/inventory", {"inventory": [row | {"as_of": ahead}]}).json["changed"] == 1
+    adjust(client, adjustment(-1, as_of=ahead))
+    assert stock_of(services) == 7
+    assert client.put("/v1/inventory", {"inventory": [row | {"on_hand": 2}]}).json["changed"] == 1
+    assert stock_of(services) == 2
+
+
 def test_calls_at_once_with_one_key_count_once(services: Services, client: CheckedClient) -> None:
     answers: list[object] = []
     threads = [threading.Thread(target=lambda: answers.append(adjust(client, adjustment(-1))[1])) for _ in range(4)]

@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,6 +39,7 @@ class Load:
 
     def __init__(self, service: Service, token: str, threads: int = 4) -> None:
         self.answers: list[tuple[int, str]] = []
+        self.slates: dict[tuple[int, str], set[tuple[str, ...]]] = defaultdict(set)
         self.lost = 0
         self._stop = threading.Event()
         self._threads = [
@@ -55,6 +56,8 @@ class Load:
                 self.lost += 1
                 continue
             self.answers.append((status, body.get("bundle_id", str(body))))
+            shown = tuple(item["item_id"] for item in body.get("items", ()))
+            self.slates[number, self.answers[-1][1]].add(shown)
 
     def stop(self) -> None:
         self._stop.set()
@@ -85,6 +88,7 @@ def test_a_promotion_reaches_all_workers_without_a_failed_request(shop: ServiceS
         assert load.lost == 0
         assert Counter(status for status, _ in load.answers) == {200: len(load.answers)}
         assert {bundle for _, bundle in load.answers} == {first, second}
+        assert all(len(found) == 1 for found in load.slates.values()), "a bundle always gives the same slate"
     database.dispose()
 
 
