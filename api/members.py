@@ -11,9 +11,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.engine import Connection
 
 from api.services import Services
+from api.serving import Serving
 from recommender.columns import LEARNED_KINDS
 from recommender.errors import NotFoundError
 from recommender.events import KIND_CODES, member_subject
+from recommender.prepared import SCENARIOS as PREPARED_SCENARIOS
 from recommender.storage.event_log import open_event_log, registered_files
 from recommender.storage.log_reader import read_log_events
 from recommender.storage.members import PERSONALIZATION, MemberRow, read_member
@@ -139,7 +141,22 @@ def bundle_history(services: Services, subjects: Sequence[str]) -> Body | None:
             }
             for item, minute, kind in entries
         ]
-    return {"bundle_id": serving.bundle.bundle_id, "history": found}
+    return {
+        "bundle_id": serving.bundle.bundle_id,
+        "history": found,
+        "ranked_in_advance": _ranked_in_advance(serving, subjects),
+    }
+
+
+def _ranked_in_advance(serving: Serving, subjects: Sequence[str]) -> dict[str, list[str]]:
+    """Return the items that a bundle ranked in advance for a member, by scenario."""
+    prepared = serving.bundle.prepared
+    rows = sorted(row for subject in subjects if (row := serving.bundle.subjects.row(subject)) is not None)
+    if prepared is None:
+        return {}
+    found = {str(scenario): prepared.of(scenario, rows) for scenario in PREPARED_SCENARIOS}
+    items = serving.recommender.items
+    return {name: list(items.ids(ready.row)) for name, ready in found.items() if ready is not None}
 
 
 def _because(member: MemberRow | None, consents: Sequence[Consent]) -> str:

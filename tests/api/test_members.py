@@ -178,6 +178,7 @@ def test_an_export_holds_everything(admin: CheckedClient, services: Services) ->
     assert len(found["event_log"]) == 81
     assert {row["subject"][:7] for row in found["event_log"]} == {"member:", "phone:h"}
     assert len(found["bundle"]["history"]) == 80
+    assert found["bundle"]["ranked_in_advance"] == {}, "this shop's bundle has nothing ranked in advance"
     assert found["truncated"] == []
     assert PHONE not in str(found)
     with services.database.read() as connection:
