@@ -16,12 +16,15 @@ from recommender.lookup import PREPARED_DAYS, STALE_DAYS, QuerySource
 from recommender.prepared import MOST_WANTED, SCENARIOS, WIDTH
 from recommender.query import Query, Scenario
 from recommender.request import SlateRequest
+from recommender.storage.erasure import request_erasure
+from recommender.storage.hashing import HashKey
 from recommender.storage.live import LiveState
 from recommender.storage.upserts import upsert
 from tests.training.shops import NOW, SETTINGS, open_shop, purchase, put_events
 from training.place import Place
 from training.progress import Silent
 from training.train import train
+from training.unify import read_dataset
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +118,16 @@ def test_only_those_who_came_last_are_ranked_in_advance(tmp_path: Path) -> None:
     assert prepared.row.shape == (5, len(SCENARIOS), WIDTH)
     assert list(prepared.person) == sorted(prepared.person)
     place.database.dispose()
+
+
+def test_nothing_prepared_for_who_opted_out_or_was_erased(shop: Place) -> None:
+    assert all(ask(shop, member).ready is not None for member in ("m20", "m21", "m22"))
+    refused = {"member_id": "m20", "purpose": "personalization", "granted": False, "at": NOW}
+    with shop.database.write() as connection:
+        upsert(connection, "consents", [refused], NOW)
+        upsert(connection, "members", [{"member_id": "m21", "adult": "false"}], NOW)
+        request_erasure(connection, "m22", "k1", HashKey(b"0123456789abcdef", 1), NOW)
+    assert [ask(shop, member).ready for member in ("m20", "m21", "m22")] == [None, None, None]
+    dataset = read_dataset(shop.database, shop.settings, None, NOW)
+    known = [dataset.people.row(member_subject(member)) is not None for member in ("m19", "m20", "m21", "m22")]
+    assert known == [True, False, False, False], "the next bundle has nothing of them to prepare"
