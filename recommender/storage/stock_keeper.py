@@ -203,6 +203,8 @@ class StockKeeper:
         self._items, self._stores = {}, {}
         self._make_room(file, items, stores)
         for store_id in stores:
+            if self._stop.is_set():
+                raise InterruptedError("stopped while the stock file was made")
             rows = fetch(connection, _OF_STORE, (store_id,))
             if not self._make_room(file, dict.fromkeys(row[0] for row in rows), ()):
                 file = self._larger(part, file, rows)

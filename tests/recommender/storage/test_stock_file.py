@@ -202,3 +202,12 @@ def test_a_file_that_is_kept_no_more_gives_way_to_sql(sqlite_database: Database,
     again.keep()
     assert state.current(NOW).stock("s").tolist() == [False, False, False]  # type: ignore[union-attr]
     again.stop()
+
+
+def test_stopping_does_not_wait_for_a_file_under_way(sqlite_database: Database, path: Path) -> None:
+    stock(sqlite_database, "s", a=2)
+    keeper = keeper_of(sqlite_database, path)
+    keeper.stop()
+    with pytest.raises(InterruptedError):
+        keeper.keep()
+    assert not path.exists()
