@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from recommender.candidates import Pool, relative_scores
+from recommender.candidates import Pool, head, relative_scores
 from recommender.errors import BundleError
 from recommender.features import FeatureSource
 from recommender.query import Batch, Scenario
@@ -31,6 +31,8 @@ BLEND_FEATURE = "blend"
 """The trees' first feature: the blend's score. The others are those of FeatureSource."""
 SURE_ODDS = 8.0
 """Log-odds from which scores near 1 more slowly: soon they would be 1 in float32, and the best candidates tied."""
+LOOKED_AT = 120
+"""How many of a query's candidates, the first by the blend, trees look at; the others stay below, in its order."""
 _FEATURES = "ranker."
 """What begins the names of the arrays that a learned ranker keeps in a bundle."""
 
@@ -160,11 +162,14 @@ class LearnedRanker:
         learned = sorted(set(scenarios) & set(self.trees))
         if not learned or len(pool.row) == 0:
             return ranked
-        features = np.column_stack((ranked.score, self.source.build(pool, batch)))
+        looked = first_of(pool, ranked.score, LOOKED_AT)
+        features = np.column_stack((ranked.score[looked], self.source.build(pool, batch, looked)))
         score = ranked.score.copy()
         for name in learned:
             asked = np.array([scenario is name for scenario in scenarios])[pool.query]
-            score[asked] = self.trees[name].score(ranked.score[asked], features[asked])
+            own = features[asked[looked]]
+            score[asked & looked] = self.trees[name].score(own[:, 0], own)
+            _put_below(score, pool, asked & looked, asked & ~looked)
         return Ranked(score, ranked.source)
 
     def contributions(self, pool: Pool, batch: Batch, scenario: Scenario) -> tuple[tuple[str, ...], FloatMatrix] | None:
@@ -246,6 +251,31 @@ def summed(parts: FloatMatrix) -> FloatVector:
     for column in parts.T:
         total += column
     return total
+
+
+def first_of(pool: Pool, score: FloatVector, count: int) -> BoolVector:
+    """Tell which candidates are among the `count` highest scores of their query, ties by rising row.
+
+    Returns: bool, (len(pool.row),).
+    """
+    chosen = np.ones(len(pool.row), bool)
+    for start, stop in zip(pool.indptr[:-1].tolist(), pool.indptr[1:].tolist(), strict=True):
+        if stop - start > count:
+            chosen[start:stop] = False
+            chosen[start + head(score[start:stop], pool.row[start:stop], count)] = True
+    return chosen
+
+
+def _put_below(score: FloatVector, pool: Pool, above: BoolVector, below: BoolVector) -> None:
+    """Bring some scores under the lowest of others of the same query, in their own order; in place."""
+    if not below.any():
+        return
+    n, query = len(pool.indptr) - 1, pool.query
+    floor, top = np.full(n, np.inf, np.float32), np.zeros(n, np.float32)
+    np.minimum.at(floor, query[above], score[above])
+    np.maximum.at(top, query[below], score[below])
+    share = score[below] / np.maximum(top[query[below]], np.float32(1e-12))
+    score[below] = floor[query[below]] * share * np.float32(0.999)
 
 
 def _tree_file(scenario: Scenario) -> str:
