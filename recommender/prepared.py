@@ -25,7 +25,7 @@ WIDTH = 60
 MOST_WANTED = 30
 """Longest slate made of them: rules need some to choose from."""
 _PREFIX = "prepared."
-_ARRAYS = ("person", "check", "row", "score", "source")
+_ARRAYS = ("person", "check", "peers", "row", "score", "source", "company")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +34,20 @@ class Prepared:
 
     person: int32, (n,), rising: the lowest subject row of each member.
     check: uint32, (n,), of all the member's subject rows: a member whose links changed since is another.
+    peers: uint16, (n,), how many similar members were asked for each member.
     row: int32, (n, len(SCENARIOS), WIDTH), by falling worth; -1 after the last.
     score: float32, likewise.  source: uint8, likewise: position of the retriever in `names`.
+    company: uint16, likewise: how many of the similar members have the item.
     names: of all retrievers.
     """
 
     person: RowVector
     check: npt.NDArray[np.uint32]
+    peers: npt.NDArray[np.uint16]
     row: npt.NDArray[np.int32]
     score: npt.NDArray[np.float32]
     source: npt.NDArray[np.uint8]
+    company: npt.NDArray[np.uint16]
     names: tuple[str, ...]
 
     def of(self, scenario: Scenario, subjects: Sequence[int]) -> Ready | None:
@@ -79,13 +83,15 @@ class Prepared:
         """
         if f"{_PREFIX}{_ARRAYS[0]}" not in arrays:
             return None
-        person, check, row, score, source = (arrays[f"{_PREFIX}{name}"] for name in _ARRAYS)
+        person, check, peers, row, score, source, company = (arrays[f"{_PREFIX}{name}"] for name in _ARRAYS)
         return cls(
             person.astype(np.int32, copy=False),
             check.astype(np.uint32, copy=False),
+            peers.astype(np.uint16, copy=False),
             row.astype(np.int32, copy=False),
             score.astype(np.float32, copy=False),
             source.astype(np.uint8, copy=False),
+            company.astype(np.uint16, copy=False),
             names,
         )
 

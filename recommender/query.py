@@ -90,12 +90,14 @@ class Ready:
     """Ranked candidates of one query, from which its slate is chosen.
 
     row: int32, (n,).  score: float32, (n,).  source: int64, (n,), position of the retriever in `names`.
+    company: of how many similar members how many have each: counts, int64, (n,), and their number; None: not counted.
     """
 
     row: RowVector
     score: FloatVector
     source: IntVector
     names: tuple[str, ...]
+    company: tuple[IntVector, int] | None = None
 
     def best(self, count: int) -> Ready:
         """Return the `count` best, by falling score, ties by rising row."""

@@ -165,8 +165,8 @@ def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[R
         slate: what `recommender` answered to `query`.
     """
     pairs = _own_pairs(query, recommender)
-    place = {int(row): at for at, row in enumerate(pairs.item_row)} if pairs is not None else {}
     partners = partners_of(slate, query, recommender)
+    place = {} if pairs is None else _places(pairs, slate, partners, query)
     basis = _Basis(query, recommender, pairs, place, partners, _company_of(slate, query, recommender))
     reasons = []
     for row, source in zip(slate.row.tolist(), slate.source, strict=True):
@@ -199,6 +199,18 @@ class _Basis:
     def hides(self, row: int) -> bool:
         """Tell whether no reason may name an item."""
         return self.query.unnamed is not None and bool(self.query.unnamed[row])
+
+
+def _places(pairs: Pairs, slate: Slate, partners: Mapping[int, int], query: Query) -> dict[int, int]:
+    """Return where in the member's pairs the rows are that reasons may be about."""
+    before = {} if query.newcomers is None else query.newcomers.likeness.replaces
+    asked = {*slate.row.tolist(), *partners.values()}
+    wanted = np.array(sorted({*asked, *(before[row] for row in asked if row in before)}), np.int64)
+    if not len(pairs.item_row):
+        return {}
+    at = np.minimum(np.searchsorted(pairs.item_row, wanted), len(pairs.item_row) - 1)
+    known = pairs.item_row[at] == wanted
+    return dict(zip(wanted[known].tolist(), at[known].tolist(), strict=True))
 
 
 def _instead(row: int, lost: int, basis: _Basis) -> list[Reason]:
@@ -261,8 +273,13 @@ def _company_of(slate: Slate, query: Query, recommender: Recommender) -> dict[in
     led = [int(row) for row, source in zip(slate.row, slate.source, strict=True) if source in _BY_MEMBERS]
     if peers is None or not led or not query.personal or len(query.history.item_row) == 0:
         return {}
-    counts, of = peers.company(batch_of([query], [None]), np.array(led, np.int32))
-    return {row: {"members": int(count), "of": of} for row, count in zip(led, counts, strict=True) if count > 0}
+    if query.ready is not None and query.ready.company is not None:
+        known, of = query.ready.company
+        count_of = dict(zip(query.ready.row.tolist(), known.tolist(), strict=True))
+    else:
+        counted, asked = peers.company(batch_of([query], [None]))
+        of, count_of = int(asked[0]), dict(zip(counted.indices.tolist(), counted.data.tolist(), strict=True))
+    return {row: {"members": int(count_of[row]), "of": of} for row in led if count_of.get(row, 0) > 0}
 
 
 def _named(code: ReasonCode, partner: int, basis: _Basis) -> Reason:

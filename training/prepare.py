@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,8 @@ from recommender.history import Histories
 from recommender.lookup import one_history
 from recommender.pipeline import Recommender
 from recommender.prepared import SCENARIOS, WIDTH, Prepared, check_of
-from recommender.query import Query
+from recommender.query import Query, batch_of
+from recommender.retrievers.peers import PeerRetriever
 from recommender.storage.database import Database
 from recommender.storage.members import home_stores
 from training.dataset import Dataset
@@ -24,8 +26,29 @@ from training.settings import TrainingSettings
 
 Person = tuple[str, list[int]]
 """A person's id, and the rows of their subjects, rising."""
-Block = tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.uint8]]
-"""Rows, scores and sources of some members, as Prepared lays them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The arrays of Prepared, for some members."""
+
+    peers: npt.NDArray[np.uint16]
+    row: npt.NDArray[np.int32]
+    score: npt.NDArray[np.float32]
+    source: npt.NDArray[np.uint8]
+    company: npt.NDArray[np.uint16]
+
+    @classmethod
+    def of(cls, members: int) -> Block:
+        """Return a block without any candidate."""
+        shape = (members, len(SCENARIOS), WIDTH)
+        return cls(
+            np.zeros(members, np.uint16),
+            np.full(shape, -1, np.int32),
+            np.zeros(shape, np.float32),
+            np.zeros(shape, np.uint8),
+            np.zeros(shape, np.uint16),
+        )
 
 
 def read_home_stores(database: Database) -> dict[str, str]:
@@ -64,13 +87,11 @@ def prepare(
     for chunk, block in zip(chunks, in_parallel(rank, chunks, settings.thread_count), strict=True):
         blocks.append(block)
         step(len(chunk))
-    empty = _block(0)
-    row = np.concatenate([empty[0], *(block[0] for block in blocks)])
-    score = np.concatenate([empty[1], *(block[1] for block in blocks)])
-    source = np.concatenate([empty[2], *(block[2] for block in blocks)])
+    blocks.append(Block.of(0))
     person = np.array([rows[0] for _, rows in people], np.int32)
     check = np.array([check_of(rows) for _, rows in people], np.uint32)
-    return Prepared(person, check, row, score, source, tuple(codes)).arrays()
+    whole = {field.name: np.concatenate([getattr(block, field.name) for block in blocks]) for field in fields(Block)}
+    return Prepared(person, check, names=tuple(codes), **whole).arrays()
 
 
 def _latest(dataset: Dataset, members: int) -> list[Person]:
@@ -101,16 +122,22 @@ def _queries(chunk: Sequence[Person], histories: Histories, stores: Mapping[str,
 
 def _laid_out(recommender: Recommender, queries: Sequence[Query], codes: Mapping[str, int]) -> Block:
     """Rank for some members and lay the result out as Prepared holds it."""
-    row, score, source = _block(len(queries) // len(SCENARIOS))
+    block = Block.of(len(queries) // len(SCENARIOS))
     for number, ready in enumerate(recommender.best(queries, WIDTH)):
-        member, scenario = divmod(number, len(SCENARIOS))
-        code = np.array([codes[name] for name in ready.names], np.uint8)
-        row[member, scenario, : len(ready.row)] = ready.row
-        score[member, scenario, : len(ready.row)] = ready.score
-        source[member, scenario, : len(ready.row)] = code[ready.source]
-    return row, score, source
+        at = (*divmod(number, len(SCENARIOS)), slice(0, len(ready.row)))
+        block.row[at] = ready.row
+        block.score[at] = ready.score
+        block.source[at] = np.array([codes[name] for name in ready.names], np.uint8)[ready.source]
+    _count_company(recommender, queries, block)
+    return block
 
 
-def _block(members: int) -> Block:
-    shape = (members, len(SCENARIOS), WIDTH)
-    return np.full(shape, -1, np.int32), np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
+def _count_company(recommender: Recommender, queries: Sequence[Query], block: Block) -> None:
+    """Fill in how many similar members have each candidate."""
+    part = next((part for part in recommender.retrievers if isinstance(part, PeerRetriever)), None)
+    if part is None:
+        return
+    counted, block.peers[:] = part.company(batch_of(queries[:: len(SCENARIOS)], [None] * len(block.peers)))
+    member = np.repeat(np.arange(len(block.row)), len(SCENARIOS) * WIDTH)
+    row = block.row.ravel()
+    block.company.reshape(-1)[:] = np.asarray(counted[member, np.maximum(row, 0)]).ravel() * (row >= 0)

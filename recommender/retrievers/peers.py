@@ -54,18 +54,20 @@ class PeerRetriever:
         history = telling(damped(heaviest(history, self.history_items)), self.rarity)
         return best_of(score_items(self._votes(history), self.purchases), batch, count)
 
-    def company(self, batch: Batch, rows: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int64], int]:
-        """Count the peers of one query that bought or viewed items.
+    def company(self, batch: Batch) -> tuple[sp.csr_matrix, npt.NDArray[np.int64]]:
+        """Count the peers of each history that bought or viewed items.
 
-        Args:
-            batch: of one query.
-            rows: int32, (n,), of the items.
-        Returns: int64, (n,), how many of them; and how many peers there are.
+        Returns: float32 CSR, (n_histories, n_items), how many of them; and int64, (n_histories,), how many there are.
         """
         history = matrix_of(batch.pairs(self.weights), self.pool.shape[0], self.browse_weight)
         history = telling(damped(heaviest(history, self.history_items)), self.rarity)
-        nearest = self._votes(history).indices
-        return np.asarray((self.purchases[nearest][:, rows] > 0).sum(axis=0), np.int64).ravel(), len(nearest)
+        votes = self._votes(history)
+        asked = np.unique(votes.indices)
+        theirs = self.purchases[asked]
+        each = sp.csr_matrix((np.ones(len(theirs.data), np.float32), theirs.indices, theirs.indptr), theirs.shape)
+        place = np.searchsorted(asked, votes.indices)
+        one = sp.csr_matrix((np.ones(len(place), np.float32), place, votes.indptr), (votes.shape[0], len(asked)))
+        return sp.csr_matrix(one @ each), np.diff(votes.indptr).astype(np.int64)
 
     def _votes(self, history: sp.csr_matrix) -> sp.csr_matrix:
         """Return the weight of each pool member for each history as CSR, (n_histories, n_pool)."""

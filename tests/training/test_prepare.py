@@ -15,6 +15,7 @@ from recommender.events import member_subject
 from recommender.lookup import PREPARED_DAYS, STALE_DAYS, QuerySource
 from recommender.prepared import MOST_WANTED, SCENARIOS, WIDTH
 from recommender.query import Query, Scenario
+from recommender.reasons import explain
 from recommender.request import SlateRequest
 from recommender.storage.erasure import request_erasure
 from recommender.storage.hashing import HashKey
@@ -58,6 +59,7 @@ def test_what_is_prepared_is_what_would_be_found(shop: Place, scenario: Scenario
         assert np.array_equal(prepared.row, found.row)
         assert prepared.score == pytest.approx(found.score)
         assert prepared.source == found.source
+        assert explain(prepared, query, recommender) == explain(found, replace(query, ready=None), recommender)
 
 
 def test_prepared_and_other_queries_share_a_batch(shop: Place) -> None:
