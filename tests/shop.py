@@ -23,6 +23,7 @@ from recommender.storage.keys import create_key
 from recommender.storage.upserts import upsert
 from training.fit.recommender import fit_recommender
 from training.panel import most_recent
+from training.prepare import prepare
 from training.settings import TrainingSettings, settings_text
 from training.unify import read_dataset
 
@@ -114,8 +115,10 @@ def views_of_the_loner() -> list[Event]:
     ]
 
 
-def train(database: Database, settings: ServiceSettings, seed: int = 7, promote: bool = True) -> str:
-    """Train on everything known now; return the bundle's id."""
+def train(
+    database: Database, settings: ServiceSettings, seed: int = 7, promote: bool = True, prepared: bool = False
+) -> str:
+    """Train on everything known now, and rank for members in advance if wanted; return the bundle's id."""
     chosen = replace(SETTINGS, seed=seed)
     dataset = read_dataset(database, settings, None, datetime.now(UTC))
     with threadpool_limits(1):
@@ -123,6 +126,9 @@ def train(database: Database, settings: ServiceSettings, seed: int = 7, promote:
     arrays, description = recommender.parts()
     histories = most_recent(dataset.histories(dataset.until_minute), chosen.history_entries)
     arrays |= history_arrays(dataset.people, histories)
+    if prepared:
+        with threadpool_limits(1):
+            arrays |= prepare(recommender, dataset, dict.fromkeys(MEMBERS, "s1"), chosen)
     facts = BundleFacts(dataset.until, dataset.last_sequence, seed, 1, NOW)
     bundle_id = write_bundle(settings.models, arrays, description, settings_text(chosen), facts, {})
     if promote:
