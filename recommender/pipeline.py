@@ -40,6 +40,9 @@ from recommender.rules import (
 )
 from recommender.stages import NO_STAGES, Stage, Stages
 
+IMPERSONAL = frozenset({"popularity", "store_popularity", "trending", "occasion", "arrivals"})
+"""Retrievers that find something also for somebody of whom nothing is known."""
+
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
 Array = npt.NDArray[np.generic]
@@ -114,7 +117,7 @@ class Recommender:
         new = [i for i, ready in enumerate(choices) if ready is None]
         if new:
             asked = [queries[i] for i in new]
-            heeded = [self._heeded(query.scenario) for query in asked]
+            heeded = [self._heeded_for(query) for query in asked]
             found = self._find(asked, [subjects[i] for i in new], heeded, stages)
             for at, i in enumerate(new):
                 choices[i] = found.choice(at)
@@ -134,13 +137,13 @@ class Recommender:
     def look(self, query: Query) -> tuple[BoolVector | None, Found]:
         """Return the items that a query's scenario is about, and the candidates from which recommend() begins."""
         subject = self.subject(query)
-        return subject, self._find([query], [subject], [self._heeded(query.scenario)])
+        return subject, self._find([query], [subject], [self._heeded_for(query)])
 
     def look_deeper(self, query: Query) -> Found:
         """Return the candidates among the allowed items only, from which recommend() makes a slate otherwise short."""
         subject, allowed = self.subject(query), all_masks(query)
         inside = subject if allowed is None else both(subject, allowed[: len(self.items)])
-        return self._find([query], [inside], [self._heeded(query.scenario)])
+        return self._find([query], [inside], [self._heeded_for(query)])
 
     def _find(
         self,
@@ -172,9 +175,14 @@ class Recommender:
         arrived[new] = True
         return both(subject, arrived)
 
-    def _heeded(self, scenario: Scenario) -> frozenset[str]:
-        """Return the retrievers that are asked for a placement: those that count there, and popularity."""
-        return self.ranker.heeded(scenario) | {PopularityRetriever.name}
+    def _heeded_for(self, query: Query) -> frozenset[str]:
+        """Return the retrievers that are asked for a query: those that count in its placement, and popularity.
+
+        Where nothing is known of the customer and the request is about nothing, only those that ask neither.
+        """
+        heeded = self.ranker.heeded(query.scenario) | {PopularityRetriever.name}
+        unknown = not len(query.context) and not (query.personal and len(query.history.item_row))
+        return heeded & IMPERSONAL if unknown else heeded
 
     def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
         return part.retrieve(batch, self.depth[part.name])

@@ -64,10 +64,9 @@ class Prepared:
             return None
         number = SCENARIOS.index(scenario)
         row = self.row[at, number]
-        size = int(np.count_nonzero(row >= 0))
-        return Ready(
-            row[:size], self.score[at, number, :size], self.source[at, number, :size].astype(np.int64), self.names
-        )
+        part = (at, number, slice(0, int(np.count_nonzero(row >= 0))))
+        source, company = self.source[part].astype(np.int64), self.company[part].astype(np.int64)
+        return Ready(self.row[part], self.score[part], source, self.names, (company, int(self.peers[at])))
 
     def arrays(self) -> dict[str, Array]:
         """Return the arrays of a bundle from which from_arrays() makes the same."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from recommender.pipeline import Recommender
-from recommender.query import Scenario
+from recommender.pipeline import IMPERSONAL, Recommender
+from recommender.query import Query, Scenario, batch_of
 from recommender.ranking import Blend, LearnedRanker
 from tests.training.shops import NOW, SETTINGS
 from training.ablation import RANKER
@@ -59,6 +59,17 @@ def test_a_bundle_with_trees_answers_as_it_did_before(learned: tuple[Place, Data
         assert one.row.tolist() == other.row.tolist()
         assert one.score.tolist() == other.score.tolist()
     place.registry.remove(bundle_id)
+
+
+def test_strangers_are_asked_only_what_needs_no_history(learned: tuple[Place, Dataset, Split, Recommender]) -> None:
+    recommender = learned[3]
+    stranger = Query(Scenario.HOME, 8, int(NOW.timestamp() // 60), store_row=0)
+    for part in recommender.retrievers:
+        if part.name not in IMPERSONAL:
+            assert len(part.retrieve(batch_of([stranger], [None]), 10).row) == 0, part.name
+    whole = recommender.find([stranger]).choice(0).best(8)
+    (slate,) = recommender.recommend([stranger])
+    assert slate.row.tolist() == whole.row.tolist()
 
 
 def test_the_closer_look_leaves_the_ranker_out_and_says_what_it_looks_at(

@@ -55,6 +55,7 @@ def test_what_is_prepared_is_what_would_be_found(shop: Place, scenario: Scenario
     for member in ("m00", "m07", "m39"):
         query = ask(shop, member, scenario=scenario, count=MOST_WANTED)
         assert query.ready is not None
+        assert query.ready.company is not None
         prepared, found = recommender.recommend([query, replace(query, ready=None)])
         assert np.array_equal(prepared.row, found.row)
         assert prepared.score == pytest.approx(found.score)
