@@ -103,16 +103,18 @@ def check_channel(services: Services, channel: str | None) -> None:
 
 def steering_of(query: SimilarQuery) -> Steering:
     """Return the steering of query parameters. Raises: InputError if the filter is none."""
-    if query.filter is None:
+    if query.filters is None:
         return NO_STEERING
     try:
-        text = query.filter.encode()
+        text = query.filters.encode()
         value = orjson.loads(text)
         check_json(text)
     except (LaxJsonError, ValueError) as error:
         reason = f"The filter is not valid JSON: {error}."
-        raise InputError(reason, field="filter", value=query.filter, accepted='JSON such as {"brand":"Alm"}') from None
-    return parse_steering({"filter": value})
+        raise InputError(
+            reason, field="filters", value=query.filters, accepted='JSON such as {"brand":"Alm"}'
+        ) from None
+    return parse_steering({"filters": value})
 
 
 def _refusal(error: FieldError) -> ProblemError:

@@ -70,7 +70,7 @@ def read_token(secret: bytes, token: str, request: SlateRequest) -> tuple[str, .
 
 def _about(secret: bytes, request: SlateRequest) -> str:
     """Return a keyed fingerprint of what must stay the same from page to page."""
-    condition = request.steering.filter
+    condition = request.steering.filters
     item_id = request.context.item_id if request.scenario in (Scenario.SIMILAR, Scenario.SUBSTITUTES) else None
     parts = orjson.dumps([request.subject, item_id, None if condition is None else condition.key])
     return hashlib.blake2b(parts, digest_size=8, key=_key(secret)).hexdigest()

@@ -20,8 +20,8 @@ from recommender.query import Scenario
 
 _INT32 = 2**31 - 1
 _SETTINGS: JsonDict = {
-    "filter": {"not": {"category": "household > trial packs"}},
-    "boosts": [{"filter": {"brand": "Alm"}, "factor": 1.3}],
+    "filters": {"not": {"category": "household > trial packs"}},
+    "boosts": [{"filters": {"brand": "Alm"}, "factor": 1.3}],
     "pins": [{"item_id": "milk-1l", "position": 3}],
     "cool_down": {"share": 0.8, "categories": {"household > cleaning": 30}},
     "diversity": 0.2,

@@ -62,7 +62,7 @@ class SlateQuery(Body):
 class SimilarQuery(SlateQuery):
     """What a slate about an item is asked for, as query parameters."""
 
-    filter: FilterText = None
+    filters: FilterText = None
     validate_only: ValidateOnly = False
 
 
@@ -101,9 +101,9 @@ _REQUESTS: list[JsonDict] = [
         "scenario": "home",
         "member_id": "1008",
         "store_id": "shop-12",
-        "filter": {"and": [{"category": "food"}, {"price_cents": {"max": 2000}}]},
+        "filters": {"and": [{"category": "food"}, {"price_cents": {"max": 2000}}]},
         "exclude": ["bread"],
-        "boosts": [{"filter": {"brand": "Alm"}, "factor": 1.5}],
+        "boosts": [{"filters": {"brand": "Alm"}, "factor": 1.5}],
         "bury": {"category": "food > snacks"},
         "pins": [{"item_id": "milk-1l", "position": 1}],
     },

@@ -108,7 +108,7 @@ Buried = Annotated[FilterField | None, Field(description="Items that are shown o
 class BoostBody(Body):
     """Multiplies the scores of the items that a filter holds for."""
 
-    filter: FilterField
+    filters: FilterField
     factor: Annotated[float, Field(gt=0, le=MAX_FACTOR, description="Above 1: earlier; below 1: later.")]
 
 
@@ -122,18 +122,18 @@ class PinBody(Body):
 class SteeringBody(Body):
     """What steers a slate, in requests and in the settings of scenarios."""
 
-    filter: WhatMayBeShown = None
+    filters: WhatMayBeShown = None
     boosts: Annotated[list[BoostBody], Field(max_length=MAX_BOOSTS)] = Field(default_factory=list)
     bury: Buried = None
     pins: Annotated[list[PinBody], Field(max_length=MAX_PINS)] = Field(default_factory=list)
 
     def steering(self) -> Steering:
         """Return it as the core takes it. Raises: InputError that names what is wrong."""
-        if self.filter is None and self.bury is None and not self.boosts and not self.pins:
+        if self.filters is None and self.bury is None and not self.boosts and not self.pins:
             return NO_STEERING
         return parse_steering(
             {
-                "filter": self.filter,
+                "filters": self.filters,
                 "boosts": [boost.model_dump() for boost in self.boosts],
                 "bury": self.bury,
                 "pins": [pin.model_dump() for pin in self.pins],

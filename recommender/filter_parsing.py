@@ -56,7 +56,7 @@ class _Seen:
     of_moment: bool = False
 
 
-def parse_filter(value: object, path: str = "filter") -> Filter:
+def parse_filter(value: object, path: str = "filters") -> Filter:
     """Read a filter.
 
     Args:

@@ -29,7 +29,7 @@ MAX_DIVERSITY = 0.95
 class Boost:
     """The scores of the items that a filter holds for are multiplied by a factor."""
 
-    filter: Filter
+    filters: Filter
     factor: float
 
 
@@ -45,11 +45,11 @@ class Pin:
 class Steering:
     """How a slate is steered by hand.
 
-    filter: what may be shown.  boosts: what counts more, or less.  bury: what is shown only where nothing else is left.
+    filters: what may be shown.  boosts: what counts more, or less.  bury: what is shown where nothing else is left.
     pins: what is shown where; distinct items and positions, by rising position.
     """
 
-    filter: Filter | None = None
+    filters: Filter | None = None
     boosts: tuple[Boost, ...] = ()
     bury: Filter | None = None
     pins: tuple[Pin, ...] = ()
@@ -109,7 +109,7 @@ def parse_placement(value: object, version: int = 0, path: str = "settings") -> 
         path: what they are called in errors.
     Raises: InputError that names the place, the value found and what is accepted.
     """
-    known = ("filter", "boosts", "bury", "pins", "cool_down", "diversity", "repeat_share", "exploration_share")
+    known = ("filters", "boosts", "bury", "pins", "cool_down", "diversity", "repeat_share", "exploration_share")
     found = _object(value, path, known)
     steering = parse_steering({name: found[name] for name in known[:4] if name in found}, path)
     cool_down = found.get("cool_down")
@@ -125,13 +125,13 @@ def parse_placement(value: object, version: int = 0, path: str = "settings") -> 
 
 
 def parse_steering(value: object, path: str = "") -> Steering:
-    """Read `filter`, `boosts`, `bury` and `pins`. Raises: as parse_placement."""
+    """Read `filters`, `boosts`, `bury` and `pins`. Raises: as parse_placement."""
     found = _object(value, path, tuple(entry.name for entry in fields(Steering)))
     before = f"{path}." if path else ""
     boosts = _list(found.get("boosts"), f"{before}boosts", MAX_BOOSTS)
     pins = _list(found.get("pins"), f"{before}pins", MAX_PINS)
     return Steering(
-        filter=_filter(found.get("filter"), f"{before}filter"),
+        filters=_filter(found.get("filters"), f"{before}filters"),
         boosts=tuple(_boost(boost, f"{before}boosts[{at}]") for at, boost in enumerate(boosts)),
         bury=_filter(found.get("bury"), f"{before}bury"),
         pins=_pins([_pin(pin, f"{before}pins[{at}]") for at, pin in enumerate(pins)], f"{before}pins"),
@@ -156,12 +156,12 @@ def _filter(value: object, path: str) -> Filter | None:
 
 
 def _boost(value: object, path: str) -> Boost:
-    found = _object(value, path, ("filter", "factor"))
+    found = _object(value, path, ("filters", "factor"))
     factor = found.get("factor")
     if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor <= MAX_FACTOR:
         accepted = f"a number above 0, at most {MAX_FACTOR:g}"
         raise InputError("This is no factor.", field=f"{path}.factor", value=factor, accepted=accepted)
-    return Boost(parse_filter(found.get("filter"), f"{path}.filter"), float(factor))
+    return Boost(parse_filter(found.get("filters"), f"{path}.filters"), float(factor))
 
 
 def _pin(value: object, path: str) -> Pin:

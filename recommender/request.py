@@ -19,7 +19,7 @@ class SlateRequest:
     exclude: item ids that must not appear.
     stock: False leaves live stock out, as backtests do.
     context: the item, basket or visit that the request is about.
-    steering: filter, boosts, bury and pins of the request, beside those of its scenario.
+    steering: filters, boosts, bury and pins of the request, beside those of its scenario.
     reachable_store_ids: stores the customer can buy from, in place of those that are near; () = not said.
     shown: items of earlier pages, which this one leaves out; it has no pins.
     among: if any, the only items that may be shown.

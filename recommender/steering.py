@@ -74,7 +74,7 @@ def steer(placement: Placement, shelf: StoreShelf) -> tuple[tuple[Mask, ...], Ar
     """
     request, kept, asked = shelf.request, placement.steering, shelf.request.steering
     masks = []
-    for rule, condition in (("scenario_filter", kept.filter), ("filtered", asked.filter)):
+    for rule, condition in (("scenario_filter", kept.filters), ("filtered", asked.filters)):
         if condition is not None:
             masks.append(Mask(rule, shelf.holds(condition)))
     flags = [] if all(mask.allowed.any() for mask in masks) else [FILTER_EMPTY]
@@ -90,7 +90,7 @@ def steer(placement: Placement, shelf: StoreShelf) -> tuple[tuple[Mask, ...], Ar
     if any(row is None for _, row in rows):
         flags.append(PIN_DROPPED)
     arrangement = Arrangement(
-        boosts=tuple((shelf.holds(boost.filter), boost.factor) for boost in (*kept.boosts, *asked.boosts)),
+        boosts=tuple((shelf.holds(boost.filters), boost.factor) for boost in (*kept.boosts, *asked.boosts)),
         pins=tuple((position, row) for position, row in rows if row is not None),
         diversity=placement.diversity,
         repeat_share=placement.repeat_share,

@@ -81,7 +81,7 @@ experiment that the customer takes part in, and the group.
 `position` with the events that follow. Two flags tell callers to show something else: `out_of_scope` (the slate is
 empty: the request lies outside the pilot) and `shadow` (made for comparison only).
 
-`filter` limits what may be shown (`docs/filters.md`), `exclude` takes items out, `boosts` multiply scores, `bury`
+`filters` limits what may be shown (`docs/filters.md`), `exclude` takes items out, `boosts` multiply scores, `bury`
 leaves items for the end, `pins` put items at positions; the scenario's own settings (`/v1/scenarios`) hold beside
 them. An item that rules forbid is not shown by a pin either: the slate is filled with others and flagged
 `pin_dropped`. Send `next` with the same request for more without repeats, also after another bundle was promoted; it

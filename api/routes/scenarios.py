@@ -100,7 +100,7 @@ def _answer(scenario: Scenario, version: ScenarioVersion | None) -> dict[str, ob
 
 
 _SETTINGS = """
-`filter`, `boosts`, `bury` and `pins` apply to every slate of the scenario, together with those of the request: both
+`filters`, `boosts`, `bury` and `pins` apply to every slate of the scenario, together with those of the request: both
 filters must hold; where both pin an item or a position, the request has it. `cool_down` keeps back what a member
 bought until its usual interval is nearly over. `diversity` and `repeat_share` count in place of what training chose.
 Every answer honours a change within a second. Nothing is lost: each change is a new version, any version can be

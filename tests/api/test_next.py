@@ -73,15 +73,15 @@ def test_it_goes_on_after_a_promotion(client: CheckedClient, services: Services)
 
 
 def test_a_token_of_another_request_is_refused(shared_client: CheckedClient) -> None:
-    token = ask(shared_client, member_id="m01", count=5, filter={"price_cents": {"min": 1}})["next"]
+    token = ask(shared_client, member_id="m01", count=5, filters={"price_cents": {"min": 1}})["next"]
     for body in (
-        {"member_id": "m02", "filter": {"price_cents": {"min": 1}}},
-        {"member_id": "m01", "filter": {"price_cents": {"min": 2}}},
+        {"member_id": "m02", "filters": {"price_cents": {"min": 1}}},
+        {"member_id": "m01", "filters": {"price_cents": {"min": 2}}},
         {"member_id": "m01"},
-        {"member_id": "m01", "scenario": "discover", "filter": {"price_cents": {"min": 1}}},
+        {"member_id": "m01", "scenario": "discover", "filters": {"price_cents": {"min": 1}}},
     ):
         assert refused(shared_client, next=token, **body)["field"] == "next"
-    assert len(items(ask(shared_client, member_id="m01", next=token, filter={"price_cents": {"min": 1}}))) == 10
+    assert len(items(ask(shared_client, member_id="m01", next=token, filters={"price_cents": {"min": 1}}))) == 10
 
 
 @pytest.mark.parametrize("count", [2, 200])

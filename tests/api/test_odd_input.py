@@ -45,7 +45,7 @@ def test_odd_ids_are_only_unknown(shared_client: CheckedClient, scenario: Scenar
         exclude=[odd],
         count=3,
         context={} if needed is None else {needed: context[needed]},
-        filter={"not": {"or": [{"item_id": odd}, {"brand": odd}, {"attribute": {"name": odd, "is": odd}}]}},
+        filters={"not": {"or": [{"item_id": odd}, {"brand": odd}, {"attribute": {"name": odd, "is": odd}}]}},
         pins=[{"item_id": odd, "position": 1}],
     )
     assert len(items(answer)) == 3
@@ -107,17 +107,17 @@ def test_counts_beyond_their_bounds(shared_client: CheckedClient, count: object)
 @pytest.mark.parametrize(
     "text",
     [
-        '{"filter": ' + '{"not": ' * 200 + "{}" + "}" * 201,
-        '{"filter": ' + "[" * 100_000 + "]" * 100_000 + "}",
-        '{"filter": {"brand": "\\ud800"}}',
-        '{"filter": {"price_cents": {"min": 1e400}}}',
-        '{"filter": {"price_cents": {"min": 99999999999999999999999999}}}',
-        '{"filter": {"attribute": {"name": "a", "min": NaN}}}',
-        '{"filter": {"brand": "a", "brand": "b"}}',
-        '{"filter": {"new_since": "9999-99-99"}}',
-        '{"filter": {"": 1}}',
-        '{"filter": "brand"}',
-        '{"filter": 7, "boosts": "x", "pins": {}, "bury": []}',
+        '{"filters": ' + '{"not": ' * 200 + "{}" + "}" * 201,
+        '{"filters": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"filters": {"brand": "\\ud800"}}',
+        '{"filters": {"price_cents": {"min": 1e400}}}',
+        '{"filters": {"price_cents": {"min": 99999999999999999999999999}}}',
+        '{"filters": {"attribute": {"name": "a", "min": NaN}}}',
+        '{"filters": {"brand": "a", "brand": "b"}}',
+        '{"filters": {"new_since": "9999-99-99"}}',
+        '{"filters": {"": 1}}',
+        '{"filters": "brand"}',
+        '{"filters": 7, "boosts": "x", "pins": {}, "bury": []}',
     ],
     ids=range(11),
 )

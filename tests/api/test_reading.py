@@ -42,7 +42,7 @@ def test_each_wrong_field_is_named_with_value_and_what_is_accepted() -> None:
         "scenario": ("x", SCENARIOS),
         "limit": (
             5,
-            "one of store_id, reachable_store_ids, channel, count, exclude, next, filter, boosts, bury, pins,"
+            "one of store_id, reachable_store_ids, channel, count, exclude, next, filters, boosts, bury, pins,"
             " scenario, member_id, identity, context, validate_only",
         ),
         "store_id": (7, "text"),

@@ -30,8 +30,8 @@ def test_settings_are_versions(client: CheckedClient, services: Services) -> Non
     nothing = client.get("/v1/scenarios/home").json
     assert nothing is not None
     assert (nothing["version"], nothing["settings"]) == (0, {})
-    first = put(client, services, filter={"not": {"item_id": ["i01"]}}, repeat_share=0.5)
-    assert (first["version"], first["settings"]) == (1, {"filter": {"not": {"item_id": ["i01"]}}, "repeat_share": 0.5})
+    first = put(client, services, filters={"not": {"item_id": ["i01"]}}, repeat_share=0.5)
+    assert (first["version"], first["settings"]) == (1, {"filters": {"not": {"item_id": ["i01"]}}, "repeat_share": 0.5})
     put(client, services, diversity=0.2, cool_down={"share": 0.5, "categories": {"a > b": 3}})
     restored = client.post("/v1/scenarios/home:restore", {})
     assert restored.json is not None
@@ -63,7 +63,7 @@ def test_who_saw_another_version_is_told(client: CheckedClient) -> None:
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
-        ({"filter": {"brand": 1}}, "settings.filter.brand"),
+        ({"filters": {"brand": 1}}, "settings.filters.brand"),
         ({"bury": {"colour": 1}}, "settings.bury"),
         ({"cool_down": {"share": 2}}, "settings.cool_down.share"),
         ({"cool_down": {"categories": {"a": -1}}}, "settings.cool_down.categories.a"),
@@ -100,7 +100,7 @@ def test_only_marketers_change_settings(services: Services) -> None:
 
 
 def test_the_next_answer_honours_settings(client: CheckedClient, services: Services) -> None:
-    put(client, services, filter={"not": {"item_id": ITEMS[1]}}, pins=[{"item_id": "i20", "position": 2}])
+    put(client, services, filters={"not": {"item_id": ITEMS[1]}}, pins=[{"item_id": "i20", "position": 2}])
     answer = ask(client, member_id="m01", store_id="s1", count=8)
     assert items(answer)[1] == "i20"
     assert ITEMS[1] not in items(answer)

@@ -51,7 +51,7 @@ def refused(client: CheckedClient, **body: object) -> dict[str, str]:
 
 @pytest.mark.parametrize("scenario", list(Scenario))
 def test_every_scenario_keeps_to_the_filter(shared_client: CheckedClient, scenario: Scenario) -> None:
-    answer = ask(shared_client, member_id="m01", scenario=scenario, count=5, filter=CHEAP, context=ABOUT)
+    answer = ask(shared_client, member_id="m01", scenario=scenario, count=5, filters=CHEAP, context=ABOUT)
     assert len(items(answer)) == 5
     assert set(items(answer)) <= set(ITEMS[:13])
 
@@ -59,25 +59,26 @@ def test_every_scenario_keeps_to_the_filter(shared_client: CheckedClient, scenar
 def test_a_filter_as_json_in_the_address(shared_client: CheckedClient) -> None:
     text = quote(json.dumps({"not": CHEAP}))
     for path in ("/v1/members/m01/recommendations", "/v1/items/i03/similar"):
-        response = shared_client.get(f"{path}?count=4&filter={text}")
+        response = shared_client.get(f"{path}?count=4&filters={text}")
         assert response.status_code == 200
         assert response.json is not None
         assert set(items(response.json)) <= set(ITEMS[13:])
     for wrong in ("{", "[" * 200, '{"a":1,"a":2}', "NaN", "%ff"):
-        response = shared_client.get(f"/v1/items/i03/similar?filter={wrong}")
+        response = shared_client.get(f"/v1/items/i03/similar?filters={wrong}")
         assert response.status_code == 400
         assert response.json is not None
-        assert response.json["errors"][0]["field"] == "filter"
+        assert response.json["errors"][0]["field"] == "filters"
 
 
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ({"filter": {"colour": "red"}}, "filter"),
-        ({"filter": {"and": [{"brand": 7}]}}, "filter.and[0].brand"),
+        ({"filters": {"colour": "red"}}, "filters"),
+        ({"filter": {"brand": "a"}}, "filter"),
+        ({"filters": {"and": [{"brand": 7}]}}, "filters.and[0].brand"),
         ({"bury": {"not": {}}}, "bury.not"),
-        ({"boosts": [{"filter": {"brand": "a", "season": "b"}, "factor": 2}]}, "boosts[0].filter"),
-        ({"boosts": [{"filter": {"brand": "a"}, "factor": 0}]}, "boosts[0].factor"),
+        ({"boosts": [{"filters": {"brand": "a", "season": "b"}, "factor": 2}]}, "boosts[0].filters"),
+        ({"boosts": [{"filters": {"brand": "a"}, "factor": 0}]}, "boosts[0].factor"),
         ({"pins": [{"item_id": "i01", "position": 101}]}, "pins[0].position"),
         ({"pins": [{"item_id": "i01", "position": 1}, {"item_id": "i02", "position": 1}]}, "pins[1].position"),
         ({"exclude": ["x"] * 10_001}, "exclude"),
@@ -112,7 +113,7 @@ def test_pins_stand_where_they_are_put(shared_client: CheckedClient) -> None:
 
 @pytest.mark.parametrize(
     ("item_id", "more"),
-    [(SOLD_OUT, {}), ("nowhere", {}), ("i20", {"exclude": ["i20"]}), ("i20", {"filter": CHEAP})],
+    [(SOLD_OUT, {}), ("nowhere", {}), ("i20", {"exclude": ["i20"]}), ("i20", {"filters": CHEAP})],
 )
 def test_pins_that_may_not_be_shown_are_dropped_and_flagged(
     shared_client: CheckedClient, item_id: str, more: Answer
@@ -128,16 +129,16 @@ def test_pins_that_may_not_be_shown_are_dropped_and_flagged(
 def test_boosts_and_bury(shared_client: CheckedClient) -> None:
     plain = items(ask(shared_client, member_id="m01", count=8))
     last = {"item_id": plain[-1]}
-    boosted = ask(shared_client, member_id="m01", count=8, boosts=[{"filter": last, "factor": 100}])
+    boosted = ask(shared_client, member_id="m01", count=8, boosts=[{"filters": last, "factor": 100}])
     assert items(boosted)[0] == plain[-1]
     buried = ask(shared_client, member_id="m01", count=8, bury={"item_id": plain[:4]})
     assert not set(items(buried)) & set(plain[:4])
-    only = ask(shared_client, member_id="m01", count=8, filter={"item_id": plain}, bury={"item_id": plain[:4]})
+    only = ask(shared_client, member_id="m01", count=8, filters={"item_id": plain}, bury={"item_id": plain[:4]})
     assert set(items(only)[4:]) == set(plain[:4])
 
 
 def test_an_empty_filter_result_is_flagged(shared_client: CheckedClient) -> None:
-    answer = ask(shared_client, filter={"brand": "nobody"})
+    answer = ask(shared_client, filters={"brand": "nobody"})
     assert items(answer) == []
     assert "filter_empty" in answer["flags"]  # type: ignore[operator]
 
@@ -151,9 +152,9 @@ def test_reachable_stores_take_the_place_of_those_near(client: CheckedClient, se
     assert set(items(both)) == set(ITEMS)
     one = ask(client, member_id="m01", reachable_store_ids=["s3"], count=5)
     assert set(items(one)) == {SOLD_OUT, "i01"}
-    here = ask(client, store_id="s1", reachable_store_ids=["s3"], count=30, filter={"available": "store"})
+    here = ask(client, store_id="s1", reachable_store_ids=["s3"], count=30, filters={"available": "store"})
     assert set(items(here)) == set(ITEMS) - {SOLD_OUT}
-    reach = ask(client, store_id="s1", reachable_store_ids=["s3"], count=30, filter={"not": {"available": "store"}})
+    reach = ask(client, store_id="s1", reachable_store_ids=["s3"], count=30, filters={"not": {"available": "store"}})
     assert items(reach) == [SOLD_OUT]
     unknown = ask(client, reachable_store_ids=["nowhere"], count=3)
     assert {"unknown_store", "stock_unknown"} <= set(unknown["flags"])  # type: ignore[call-overload]
@@ -163,9 +164,9 @@ def test_facts_of_changed_items_are_filtered_at_once(client: CheckedClient, serv
     rows = [{"item_id": "i01", "category": "food > dairy", "brand": "Alm", "attributes": {"organic": True}}]
     assert client.put("/v1/items", {"items": [*rows, {"item_id": "fresh", "category": "food"}]}).status_code == 200
     look_again(services)
-    assert items(ask(client, filter={"attribute": {"name": "organic", "is": True}})) == ["i01"]
-    assert items(ask(client, filter={"and": [{"brand": "Alm"}, {"category": "food"}]})) == ["i01"]
-    assert set(items(ask(client, store_id="s2", filter={"category": "food"}))) == {"i01", "fresh"}
+    assert items(ask(client, filters={"attribute": {"name": "organic", "is": True}})) == ["i01"]
+    assert items(ask(client, filters={"and": [{"brand": "Alm"}, {"category": "food"}]})) == ["i01"]
+    assert set(items(ask(client, store_id="s2", filters={"category": "food"}))) == {"i01", "fresh"}
 
 
 def test_explanations_know_what_was_asked(shared_client: CheckedClient) -> None:
@@ -176,7 +177,7 @@ def test_explanations_know_what_was_asked(shared_client: CheckedClient) -> None:
         answer: Answer = response.json
         return answer
 
-    filtered = explain("i20", filter=CHEAP)
+    filtered = explain("i20", filters=CHEAP)
     assert (filtered["outcome"], filtered["rule"]) == ("dropped", "filtered")
     assert filtered["text"] == "Not shown: the request's filter leaves it out."
     pinned = explain("i20", pins=[{"item_id": "i20", "position": 2}])
@@ -200,8 +201,8 @@ def test_validate_only_serves_and_records_nothing(
         "scenario": scenario,
         "store_id": "s1",
         "validate_only": True,
-        "filter": CHEAP,
-        "boosts": [{"filter": {"item_id": ["i01", "i02"]}, "factor": 2}],
+        "filters": CHEAP,
+        "boosts": [{"filters": {"item_id": ["i01", "i02"]}, "factor": 2}],
         "pins": [{"item_id": "i20", "position": 1}, {"item_id": "i11", "position": 50}],
         "context": {CONTEXT_FIELDS[scenario]: ABOUT[CONTEXT_FIELDS[scenario]]} if scenario in CONTEXT_FIELDS else {},
     }
@@ -219,7 +220,7 @@ def test_validate_only_serves_and_records_nothing(
     ]
     assert answer["dropped"]["filtered"] >= 13  # type: ignore[index]
     assert recorded() == before
-    assert refused(shared_client, **{**body, "filter": {"brand": 1}})["field"] == "filter.brand"
+    assert refused(shared_client, **{**body, "filters": {"brand": 1}})["field"] == "filters.brand"
 
 
 def test_the_price_of_the_store_now_is_filtered_by(client: CheckedClient, services: Services) -> None:
@@ -230,14 +231,14 @@ def test_the_price_of_the_store_now_is_filtered_by(client: CheckedClient, servic
     assert client.put("/v1/prices", {"prices": rows}).status_code == 200
     look_again(services)
     cheap = {"price_cents": {"max": 101}}
-    here = ask(client, store_id="s1", filter=cheap)
+    here = ask(client, store_id="s1", filters=cheap)
     assert set(items(here)) == {"i00", "i20"}
     assert {item["item_id"]: item["price_cents"] for item in here["items"]} == {"i00": 100, "i20": 5}  # type: ignore[index, attr-defined]
-    assert set(items(ask(client, store_id="s2", filter=cheap))) == {"i00", "i01"}
+    assert set(items(ask(client, store_id="s2", filters=cheap))) == {"i00", "i01"}
     rows = [{"store_id": "s1", "item_id": "i20", "price_cents": 500}]
     assert client.put("/v1/prices", {"prices": rows}).status_code == 200
     look_again(services)
-    assert items(ask(client, store_id="s1", filter=cheap)) == ["i00"]
+    assert items(ask(client, store_id="s1", filters=cheap)) == ["i00"]
 
 
 def test_pins_and_titles_in_chinese(shared_client: CheckedClient) -> None:

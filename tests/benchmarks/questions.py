@@ -63,7 +63,7 @@ class Questions:
             excluded = self._rng.choice(len(self.items), min(EXCLUDED, len(self.items) // 4), replace=False)
             more = {
                 "store_id": self.stores[self._rng.integers(len(self.stores))],
-                "filter": {"price_cents": {"min": LEAST_CENTS, "max": MOST_CENTS}},
+                "filters": {"price_cents": {"min": LEAST_CENTS, "max": MOST_CENTS}},
                 "exclude": [self.items[row] for row in excluded],
             }
             found += self.home([member], **more)

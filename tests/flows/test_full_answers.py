@@ -126,7 +126,7 @@ def body_of(scenario: Scenario, data: st.DataObject) -> Row:
         "member_id": data.draw(st.sampled_from([None, *MEMBERS[:5]])),
         "count": data.draw(st.integers(1, 35)),
         "exclude": sorted(data.draw(SOME)),
-        "filter": data.draw(st.none() | FILTERS),
+        "filters": data.draw(st.none() | FILTERS),
         "bury": data.draw(st.none() | FILTERS),
         "pins": [{"item_id": item_id, "position": position} for position, item_id in placed.items()],
         "context": {} if needed is None else {needed: context[needed]},
@@ -143,8 +143,8 @@ def allowed_in(body: Row, stock: set[str]) -> set[str]:
     found = stock - {HIDDEN} - set(body["exclude"]) - about
     if body["scenario"] in (Scenario.DISCOVER, Scenario.NEW):
         found -= bought_by(body["member_id"])
-    if body["filter"] is not None:
-        found = {item_id for item_id in found if holds(body["filter"], CATALOG[item_id])}
+    if body["filters"] is not None:
+        found = {item_id for item_id in found if holds(body["filters"], CATALOG[item_id])}
     return found
 
 

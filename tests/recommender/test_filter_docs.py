@@ -17,7 +17,7 @@ from recommender.placement import Placement, parse_placement
 PAGE = (Path(__file__).parents[2] / "docs" / "filters.md").read_text("utf-8")
 CELLS = re.findall(r"\| `(\{.*?\})` \|", PAGE)
 SETTINGS = [json.loads(text)["settings"] for text in re.findall(r"-d '(\{\"settings\".*?)'", PAGE)]
-ASKED = [json.loads(text)["filter"] for text in re.findall(r"-d '(\{\"member_id\".*?)'", PAGE)]
+ASKED = [json.loads(text)["filters"] for text in re.findall(r"-d '(\{\"member_id\".*?)'", PAGE)]
 
 
 @pytest.mark.parametrize("example", [*map(json.loads, CELLS), *ASKED, *FILTER_EXAMPLES], ids=str)
@@ -37,7 +37,7 @@ def test_every_kind_is_described(kind: str) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    for name in ("filter", "boosts", "bury", "pins", *Placement.__slots__):
+    for name in ("filters", "boosts", "bury", "pins", *Placement.__slots__):
         if name not in ("steering", "version"):
             assert f"`{name}`" in PAGE
 

@@ -8,8 +8,8 @@ from recommender.errors import InputError
 from recommender.placement import NO_PLACEMENT, NO_STEERING, Pin, joined, parse_placement, parse_steering
 
 WHOLE = {
-    "filter": {"not": {"category": "toys"}},
-    "boosts": [{"filter": {"brand": "Alm"}, "factor": 2}],
+    "filters": {"not": {"category": "toys"}},
+    "boosts": [{"filters": {"brand": "Alm"}, "factor": 2}],
     "bury": {"brand": "Hop"},
     "pins": [{"item_id": "b", "position": 3}, {"item_id": "a", "position": 1}],
     "cool_down": {"share": 0.8, "categories": {"food>dairy": 3, "household": 0}},
@@ -21,7 +21,7 @@ WHOLE = {
 
 def test_every_part_is_read() -> None:
     found = parse_placement(WHOLE, 4)
-    assert found.steering.filter is not None
+    assert found.steering.filters is not None
     assert found.steering.bury is not None
     assert [boost.factor for boost in found.steering.boosts] == [2.0]
     assert found.steering.pins == (Pin("a", 1), Pin("b", 3))
@@ -42,11 +42,11 @@ def test_nothing_said_changes_nothing() -> None:
     [
         ([], "settings"),
         ({"colour": 1}, "settings.colour"),
-        ({"filter": {"brand": 1}}, "settings.filter.brand"),
+        ({"filters": {"brand": 1}}, "settings.filters.brand"),
         ({"boosts": {}}, "settings.boosts"),
-        ({"boosts": [{"filter": {"brand": "a"}, "factor": 0}]}, "settings.boosts[0].factor"),
-        ({"boosts": [{"factor": 2}]}, "settings.boosts[0].filter"),
-        ({"boosts": [{"filter": {"brand": "a"}, "factor": 2}] * 21}, "settings.boosts"),
+        ({"boosts": [{"filters": {"brand": "a"}, "factor": 0}]}, "settings.boosts[0].factor"),
+        ({"boosts": [{"factor": 2}]}, "settings.boosts[0].filters"),
+        ({"boosts": [{"filters": {"brand": "a"}, "factor": 2}] * 21}, "settings.boosts"),
         ({"pins": [{"item_id": "a", "position": 0}]}, "settings.pins[0].position"),
         ({"pins": [{"item_id": "", "position": 1}]}, "settings.pins[0].item_id"),
         ({"pins": [{"item_id": "a", "position": 1}, {"item_id": "a", "position": 2}]}, "settings.pins[1].item_id"),
