@@ -199,7 +199,7 @@ class AppliesAnswer(Answer):
     """What would apply to a request; `dropped` beside it then counts items of the whole catalogue."""
 
     items: Annotated[int, Field(description="Items of the catalogue.")]
-    allowed: Annotated[int, Field(description="Items that all rules allow.")]
+    allowed: Annotated[int, Field(description="Items that the slate can be made from.")]
     settings_version: Annotated[int | None, Field(description="Of the scenario's settings; null where it has none.")]
     store_id: Annotated[str | None, Field(description="Whose prices and assortment hold.")]
     stock_store_ids: Annotated[list[str], Field(description="One of these must have an item.")]

@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from api.described import Looked, look_up
 from api.services import Call, Services
 from api.slates import Body, serving_now
-from recommender.catalog import BoolVector
+from recommender.errors import MemberwiseError
 from recommender.masks import reachable_stores
 from recommender.placement import CoolDown, Pin, Placement, joined
 from recommender.query import Query
 from recommender.request import SlateRequest
-from recommender.rules import count_dropped, firm_masks, pins_of
+from recommender.rules import count_dropped, firm_masks, pins_of, within_reach
+from recommender.steering import PIN_DROPPED
 from recommender.storage.live import LiveView
 
 VALIDATED = "validate_only"
 """The strategy of an answer without a slate."""
+BEYOND = "beyond_the_slate"
+"""The rule of a pin whose position the slate does not reach; that is no fault, and not flagged."""
 
 
 def serve_validation(services: Services, call: Call, request: SlateRequest) -> Body:
@@ -25,31 +29,31 @@ def serve_validation(services: Services, call: Call, request: SlateRequest) -> B
 
     Raises: ProblemError, no-bundle, before the first bundle; StoreBusyError.
     """
-    serving = serving_now(services)
-    live = serving.live.current(call.now)
-    query, who = serving.source.query(request, live, call.now)
-    allowed = firm_masks(query)
+    looked = look_up(services, call, serving_now(services), request)
+    if isinstance(looked, MemberwiseError):
+        raise looked
+    request, serving, live, query, who = looked.request, looked.serving, looked.live, looked.query, looked.who
     everything = np.arange(len(live.catalog), dtype=np.int32)
     placement = request.placement or live.placement(request.scenario)
-    pins = () if request.shown else joined(placement.steering, request.steering)
+    pins = _pins(() if request.shown else joined(placement.steering, request.steering), looked)
     call.notes |= {"scenario": request.scenario, "bundle_id": serving.bundle.bundle_id, "strategy": VALIDATED}
     return {
         "recommendation_id": None,
         "scenario": request.scenario,
         "bundle_id": serving.bundle.bundle_id,
         "strategy": VALIDATED,
-        "experiment": None,
-        "flags": list(who.flags),
+        "experiment": None if looked.assigned is None else looked.assigned.body(),
+        "flags": _flags(looked, pins),
         "items": [],
         "dropped": count_dropped(query, everything),
         "next": None,
         "applies": {
             "items": len(everything),
-            "allowed": len(everything) if allowed is None else int(np.count_nonzero(allowed)),
+            "allowed": _allowed(query, len(everything)),
             "settings_version": placement.version or None,
             "store_id": who.store_id,
             "stock_store_ids": _stock_stores(services, request, who.store_id, live),
-            "pins": _pins(pins, query, live, serving.recommender.subject(query)),
+            "pins": pins,
             "boosts": [
                 {"factor": factor, "items": int(np.count_nonzero(applies))}
                 for applies, factor in query.arrangement.boosts
@@ -68,8 +72,22 @@ def _stock_stores(services: Services, request: SlateRequest, store_id: str | Non
     return [name for name in reachable_stores(request, store_id, live, online) if name not in live.closed_stores]
 
 
-def _pins(pins: Sequence[Pin], query: Query, live: LiveView, subject: BoolVector | None) -> list[Body]:
-    shown = {row for _, row in pins_of(query, subject)}
+def _allowed(query: Query, n_items: int) -> int:
+    """Return how many items a slate can be made from."""
+    allowed = firm_masks(query)
+    return int(np.count_nonzero(within_reach(query, np.ones(n_items, bool) if allowed is None else allowed)))
+
+
+def _flags(looked: Looked, pins: Sequence[Body]) -> list[str]:
+    """Return the flags that the slate would have."""
+    flags = [*looked.who.flags, *(() if looked.assigned is None else looked.assigned.flags)]
+    dropped = any(not pin["shown"] and pin["rule"] != BEYOND for pin in pins)
+    return [*flags, PIN_DROPPED] if dropped and PIN_DROPPED not in flags else flags
+
+
+def _pins(pins: Sequence[Pin], looked: Looked) -> list[Body]:
+    query, live = looked.query, looked.live
+    shown = {row for _, row in pins_of(query, looked.serving.recommender.subject(query))}
     answers: list[Body] = []
     for pin in pins:
         row = live.catalog.row(pin.item_id)
@@ -82,10 +100,10 @@ def _pins(pins: Sequence[Pin], query: Query, live: LiveView, subject: BoolVector
 
 
 def _rule(row: int | None, pin: Pin, query: Query) -> str | None:
+    if pin.position > query.count:
+        return BEYOND
     if row is None:
         return "unknown_item"
-    if pin.position > query.count:
-        return "beyond_the_slate"
     return next((mask.rule for mask in query.masks if not mask.allowed[row]), None)
 
 

@@ -20,7 +20,6 @@ from recommender.candidates import Candidates, Pool, Slate, unite
 from recommender.diversity import NO_SPREAD, Spread, falling
 from recommender.errors import BundleError
 from recommender.ids import IdIndex
-from recommender.interactions import PURCHASE_CODE
 from recommender.query import Batch, Query, Ready, Scenario, batch_of
 from recommender.ranking import Ranked, Ranker, ranker_from
 from recommender.retrievers import RETRIEVERS
@@ -29,7 +28,6 @@ from recommender.retrievers.base import Json, Retriever, State, as_list, as_numb
 from recommender.retrievers.popularity import PopularityRetriever
 from recommender.retrievers.substitutes import SubstituteRetriever
 from recommender.rules import (
-    NEVER_BOUGHT,
     all_masks,
     beside_pins,
     both,
@@ -37,6 +35,7 @@ from recommender.rules import (
     firm_masks,
     pins_of,
     scenario_mask,
+    within_reach,
 )
 from recommender.stages import NO_STAGES, Stage, Stages
 
@@ -267,11 +266,8 @@ class Recommender:
         Where new items are asked for, those come first.
         """
         n_all = len(self.items) if allowed is None else len(allowed)
-        free = np.ones(n_all, bool) if allowed is None else allowed.copy()
+        free = within_reach(query, np.ones(n_all, bool) if allowed is None else allowed)
         free[taken] = False
-        free[query.context.hidden] = False
-        if query.scenario in NEVER_BOUGHT and query.personal:
-            free[query.history.item_row[query.history.kind == PURCHASE_CODE]] = False
         order = self.popularity.order()
         known = order[free[order]][:missing]
         newer = len(self.items) + np.flatnonzero(free[len(self.items) :])

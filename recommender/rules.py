@@ -79,6 +79,22 @@ def _allowed_by(masks: Sequence[Mask]) -> BoolVector | None:
     return allowed
 
 
+def within_reach(query: Query, allowed: BoolVector) -> BoolVector:
+    """Return which of some items a slate can hold at all, also to fill it.
+
+    Left out are the items that the request is about, and where only what was never bought is shown, what was.
+
+    Args:
+        query: whose slate it is.
+        allowed: bool, (n,), at least one entry for each item that the models know; it is not changed.
+    """
+    reached = allowed.copy()
+    reached[query.context.hidden] = False
+    if query.scenario in NEVER_BOUGHT and query.personal:
+        reached[query.history.item_row[query.history.kind == PURCHASE_CODE]] = False
+    return reached
+
+
 def pins_of(query: Query, subject: BoolVector | None) -> tuple[tuple[int, int], ...]:
     """Return the pins of a query that its rules and its scenario allow, at positions within the slate.
 

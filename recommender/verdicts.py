@@ -39,8 +39,8 @@ _JOINED = {
 }
 _PINNED = {"en": "Pinned at position {position}.", "zh": "固定展示在第{position}位。"}
 _MOVED = {
-    "en": " Its score alone would put it at {without_moves}: variety, boosts or pins moved it.",
-    "zh": "仅按得分应排第{without_moves}位，因列表多样性、加权或固定位置而调整。",
+    "en": " Its score alone would put it at {without_moves}: variety, boosts, pins, substitutes or new items moved it.",
+    "zh": "仅按得分应排第{without_moves}位，因列表多样性、加权、固定位置、替代商品或新品而调整。",
 }
 _RULES: dict[str, dict[str, str]] = {
     "en": {

@@ -64,6 +64,9 @@ def test_two_settings_of_a_scenario(services: Services, person: CheckedClient) -
     groups = {member_id: group_of(answer) for member_id, answer in answers.items()}
     assert set(groups.values()) == {"control", "treatment"}
     for member_id, answer in answers.items():
+        checked = ask(person, member_id=member_id, validate_only=True)
+        assert group_of(checked) == groups[member_id]
+        assert bool(checked["applies"]["pins"]) is (groups[member_id] == "treatment")  # type: ignore[index]
         if groups[member_id] == "treatment":
             assert first_item(answer) == "i05"
         assert group_of(ask(person, member_id=member_id)) == groups[member_id], "a retry is in the same group"

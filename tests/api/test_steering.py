@@ -223,6 +223,31 @@ def test_validate_only_serves_and_records_nothing(
     assert refused(shared_client, **{**body, "filters": {"brand": 1}})["field"] == "filters.brand"
 
 
+@pytest.mark.parametrize("scenario", list(Scenario))
+def test_what_validation_promises_the_slate_holds(shared_client: CheckedClient, scenario: Scenario) -> None:
+    pins = [("nowhere", 1), (SOLD_OUT, 2), ("i20", 3), ("i11", 4), ("nobody", 100)]
+    body = {
+        "scenario": scenario,
+        "member_id": "m01",
+        "store_id": "s1",
+        "count": 50,
+        "filters": {"not": {"item_id": ["i20", "i21"]}},
+        "exclude": ["i07"],
+        "pins": [{"item_id": item_id, "position": position} for item_id, position in pins],
+        "context": {CONTEXT_FIELDS[scenario]: ABOUT[CONTEXT_FIELDS[scenario]]} if scenario in CONTEXT_FIELDS else {},
+    }
+    answer, checked = ask(shared_client, **body), ask(shared_client, **body, validate_only=True)
+    applies = checked["applies"]
+    assert isinstance(applies, dict)
+    assert len(items(answer)) == applies["allowed"]
+    assert "pin_dropped" in answer["flags"]  # type: ignore[operator]
+    assert set(checked["flags"]) == set(answer["flags"])  # type: ignore[call-overload]
+    assert [pin["rule"] for pin in applies["pins"]][:3] == ["unknown_item", "out_of_stock", "filtered"]
+    assert applies["pins"][4]["rule"] == "beyond_the_slate"
+    unreached = ask(shared_client, **{**body, "pins": [body["pins"][4]]}, validate_only=True)  # type: ignore[index]
+    assert "pin_dropped" not in unreached["flags"]  # type: ignore[operator]
+
+
 def test_the_price_of_the_store_now_is_filtered_by(client: CheckedClient, services: Services) -> None:
     rows = [
         {"store_id": "s1", "item_id": "i20", "price_cents": 5},

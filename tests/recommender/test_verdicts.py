@@ -35,7 +35,7 @@ def test_shown() -> None:
     assert verdict(shown, Scenario.HOME, 10, "zh") == "展示在第3位；按得分在300个候选商品中排第7。"
     moved = found(Outcome.SHOWN, position=3, without_moves=5)
     assert verdict(moved, Scenario.HOME, 10, "en").endswith(
-        "Its score alone would put it at 5: variety, boosts or pins moved it."
+        "Its score alone would put it at 5: variety, boosts, pins, substitutes or new items moved it."
     )
     assert verdict(found(Outcome.SHOWN, position=9, rank=None), Scenario.HOME, 10, "fr") == (
         "Shown at position 9, to fill up the slate."
@@ -44,11 +44,13 @@ def test_shown() -> None:
 
 def test_what_variety_moved_out_of_the_slate() -> None:
     kept_out = found(Outcome.BELOW_THE_CUT, rank=4, without_moves=4)
-    moved = " Its score alone would put it at 4: variety, boosts or pins moved it."
+    moved = " Its score alone would put it at 4: variety, boosts, pins, substitutes or new items moved it."
     plain = "Not shown: number 4 of 300 candidates by score; the slate holds {count}."
     assert verdict(kept_out, Scenario.HOME, 5, "en") == plain.format(count=5) + moved
     assert verdict(kept_out, Scenario.HOME, 3, "en") == plain.format(count=3)
-    assert verdict(kept_out, Scenario.HOME, 5, "zh").endswith("仅按得分应排第4位，因列表多样性、加权或固定位置而调整。")
+    assert verdict(kept_out, Scenario.HOME, 5, "zh").endswith(
+        "仅按得分应排第4位，因列表多样性、加权、固定位置、替代商品或新品而调整。"
+    )
 
 
 def test_dropped_by_rules_old_and_new() -> None:
