@@ -28,7 +28,7 @@ def serve_explanation(services: Services, call: Call, request: SlateRequest, ite
     serving, live, query, who = looked.serving, looked.live, looked.query, looked.who
     rows = live.catalog.rows([item_id])[0]
     with serving.turn:
-        found = explain_item(serving.recommender, query, int(rows[0]) if len(rows) else None)
+        found = explain_item(serving.recommender, query, int(rows[0]) if len(rows) else None, looked.asked)
     named = [str(reason.evidence["item_id"]) for reason in found.reasons if "item_id" in reason.evidence]
     with services.database.read() as connection:
         details = read_items(connection, [item_id, *named], who.store_id, call.now) if len(rows) else []

@@ -23,6 +23,8 @@ SHOWN_CHARACTERS = 200
 _DETAILS = {
     "missing": "The field is missing.",
     "extra_forbidden": "There is no such field.",
+    "model_type": "Input should be an object",
+    "model_attributes_type": "Input should be an object",
 }
 _ACCEPTED = {
     "missing": "this field is required",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,10 @@ class Slate:
     strategy: str
     dropped: dict[str, int]
     instead_of: Mapping[int, int] = field(default_factory=dict)
+
+    def head(self, count: int) -> Slate:
+        """Return the first items."""
+        return replace(self, row=self.row[:count], score=self.score[:count], source=self.source[:count])
 
 
 def segment_numbers(indptr: IntVector) -> IntVector:

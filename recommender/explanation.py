@@ -86,16 +86,19 @@ class Explanation:
         return self.position is not None and self.without_moves is not None and self.position != self.without_moves
 
 
-def explain_item(recommender: Recommender, query: Query, row: int | None) -> Explanation:
+def explain_item(recommender: Recommender, query: Query, row: int | None, longer: Query | None = None) -> Explanation:
     """Say what becomes of an item when a query is answered.
 
     Args:
         recommender: who answers.
         query: one request; its masks may cover more items than the models know.
         row: of the item, also beyond the models' items; None if nobody knows it.
+        longer: the query of whose slate the head is shown, as exploration asks it; None: the query itself.
     """
     subject, found = recommender.look(query)
-    (slate,) = recommender.recommend([query])
+    wanted = longer or query
+    (slate,) = recommender.recommend([wanted])
+    slate = slate.head(query.count)
     place = None if row is None else _first(slate.row == row)
     removed = () if row is None else tuple(mask.rule for mask in query.masks if not mask.allowed[row])
     at = None if row is None else _first(found.pool.row == row)
@@ -107,7 +110,7 @@ def explain_item(recommender: Recommender, query: Query, row: int | None) -> Exp
         rule=removed[0] if removed else None,
         rules=removed,
         position=None if place is None else place + 1,
-        without_moves=None if row is None or removed else _place_without_moves(recommender, query, found, row),
+        without_moves=None if row is None or removed else _place_without_moves(recommender, wanted, found, row),
         rank=None if at is None else _place_by_score(found, at, None),
         candidates=len(found.pool.row),
         score=score,

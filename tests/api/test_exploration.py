@@ -79,3 +79,19 @@ def test_explanations_say_when_the_order_shown_is_another(services: Services, ex
         if "explored" in explained["flags"]:
             flagged.add(f"member:{member_id}")
     assert flagged == {subject for strategy, subject, _, _ in chances(services) if strategy.endswith("+explored")}
+
+
+@pytest.mark.parametrize("most", [104, 107, 112])
+def test_explanations_agree_with_slates_that_are_not_shuffled(exploring: CheckedClient, most: int) -> None:
+    asked = {"bury": {"price_cents": {"min": most}}, "count": 5}
+    compared = 0
+    for member_id in MEMBERS[::4]:
+        slate = exploring.post("/v1/recommendations", {"member_id": member_id, **asked}).json
+        assert slate is not None
+        for item in [] if slate["strategy"].endswith("+explored") else slate["items"]:
+            body = {"member_id": member_id, "item_id": item["item_id"], **asked}
+            explained = exploring.post("/v1/explain", body).json
+            assert explained is not None
+            assert (explained["position"], explained["reasons"]) == (item["position"], item["reasons"])
+            compared += 1
+    assert compared
