@@ -81,14 +81,14 @@ _RULES: dict[str, dict[str, str]] = {
 _RULE = {"en": "the rule {rule} removed it", "zh": "被规则{rule}移除"}
 _ABOUT: dict[str, dict[Scenario, str]] = {
     "en": {
-        Scenario.BUY_AGAIN: "this placement shows only what was bought before, and it was not",
+        Scenario.BUY_AGAIN: "this placement is for what was bought before, and it was not; others only fill it up",
         Scenario.DISCOVER: "this placement shows only what was not bought before, and it was",
-        Scenario.NEW: "this placement shows only what is new and was not bought before",
+        Scenario.NEW: "this placement is for new items that were not bought before; others only fill it up",
     },
     "zh": {
-        Scenario.BUY_AGAIN: "此场景只展示买过的商品，而该商品没有买过",
+        Scenario.BUY_AGAIN: "此场景展示买过的商品，而该商品没有买过；其他商品只用于补足列表",
         Scenario.DISCOVER: "此场景只展示没有买过的商品，而该商品已买过",
-        Scenario.NEW: "此场景只展示没有买过的新品",
+        Scenario.NEW: "此场景展示没有买过的新品；其他商品只用于补足列表",
     },
 }
 _KNOWN = {"en": "the request is about it", "zh": "请求本身就是关于它的"}

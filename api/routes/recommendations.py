@@ -64,9 +64,11 @@ def _answer(services: Services, call: Call, request: SlateRequest, validate_only
 
 
 _SLATE = """
-`home`: what this customer may want now, bought before or not. `buy_again`: only what they bought before.
+`home`: what this customer may want now, bought before or not. `buy_again`: what they bought before.
 `discover`: nothing they bought before. `trending`: what sells better than usual lately. `new`: what has come
-into the range lately and they have not bought. Four more are about what `context` names, and need it:
+into the range lately and they have not bought. Where `buy_again` or `new` have too little, popular items fill
+the slate up: `strategy` then has `+filled`, except in `new` while the range has nothing new. Four more are about
+what `context` names, and need it:
 `similar` (items like `item_id`), `substitutes` (what to take in its place, such as when it is sold out),
 `basket` (what goes with `basket_item_ids`) and `session` (what fits the running visit in `events`).
 

@@ -87,3 +87,10 @@ def test_every_outcome_can_be_said(outcome: Outcome, language: str) -> None:
     assert text
     assert "{" not in text
     assert "None" not in text
+
+
+@pytest.mark.parametrize("scenario", [Scenario.BUY_AGAIN, Scenario.NEW])
+def test_placements_that_are_filled_up_do_not_claim_to_hold_nothing_else(scenario: Scenario) -> None:
+    about = found(Outcome.NOT_OF_SCENARIO, rank=None)
+    assert verdict(about, scenario, 10, "en").endswith("; others only fill it up.")
+    assert "其他商品只用于补足列表" in verdict(about, scenario, 10, "zh")
