@@ -132,7 +132,7 @@ class QuerySource:
     ) -> tuple[Query, Who]:
         """Make the query of a request from what is known of its customer."""
         member = state.member
-        personal = not state.away and (member is None or member.personalised)
+        personal = not (state.away or state.refused) and (member is None or member.personalised)
         known, as_of = past or self._present(state, live, now)
         history = live.standing.as_one(known)
         context, told = self._context(request, personal, live, state.away)
@@ -226,7 +226,9 @@ class QuerySource:
             return None
         age = int(now.timestamp() // 60) - self._trained_minute
         aged = PREPARED_DAYS * MINUTES_PER_DAY < age <= STALE_DAYS * MINUTES_PER_DAY
-        if aged or query.arrangement.boosts:
+        arrangement = query.arrangement
+        # Boosts, variety and a share set by hand reach further down than what is prepared.
+        if aged or arrangement.boosts or arrangement.diversity or arrangement.repeat_share is not None:
             return None
         return self._prepared.of(query.scenario, self._subject_rows(state.subjects))
 

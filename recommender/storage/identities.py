@@ -27,6 +27,9 @@ _RESOLVE = """
 SELECT DISTINCT member_id FROM identities
 WHERE namespace = ? AND value = ? AND unlinked_at IS NULL LIMIT 2"""
 _IS_ERASED = "SELECT 1 FROM erased_subjects WHERE subject = ?"
+_LINKED = """
+SELECT DISTINCT member_id FROM identities
+WHERE namespace = ? AND value = ? AND unlinked_at IS NULL ORDER BY member_id"""
 _SUBJECTS = """
 SELECT i.namespace, i.value FROM identities i
 WHERE i.member_id = ? AND i.unlinked_at IS NULL
@@ -140,6 +143,17 @@ def resolve(connection: Connection, namespace: str, value: str) -> Resolution:
         return Resolution(value)
     found = fetch(connection, _RESOLVE, (namespace, value))
     return Resolution(found[0][0]) if len(found) == 1 else Resolution(None, conflict=bool(found))
+
+
+def members_of(connection: Connection, namespace: str, value: str) -> list[str]:
+    """Return every member that an identity is linked to, ascending; several are a conflict."""
+    return [row[0] for row in fetch(connection, _LINKED, (namespace, value))]
+
+
+def subjects_of_nobody(connection: Connection, namespace: str, value: str) -> tuple[str, ...]:
+    """Return the subjects of an identity that is no member's: itself, or nothing if it was erased with a member."""
+    own = subject_key(namespace, value)
+    return () if fetch(connection, _IS_ERASED, (own,)) else (own,)
 
 
 def subjects_of(connection: Connection, member_id: str) -> tuple[str, ...]:

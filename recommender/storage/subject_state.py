@@ -7,9 +7,8 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from recommender.events import subject_key
 from recommender.storage.events import RecentEvents, recent_events
-from recommender.storage.identities import resolve, subjects_of
+from recommender.storage.identities import members_of, resolve, subjects_of, subjects_of_nobody
 from recommender.storage.members import MemberRow, read_member
 
 
@@ -22,6 +21,7 @@ class SubjectState:
     conflict: the identity is linked to several members, so to none.
     recent: the events that came after the sequence asked for.
     away: the database did not answer; nothing is known but the name.
+    refused: one of the members that share an identity in conflict may not be profiled, so nor may the identity.
     """
 
     member: MemberRow | None
@@ -29,6 +29,7 @@ class SubjectState:
     conflict: bool
     recent: RecentEvents
     away: bool = False
+    refused: bool = False
 
 
 def read_subject_state(
@@ -43,10 +44,14 @@ def read_subject_state(
         now: the present.
     """
     found = resolve(connection, namespace, value)
-    if found.member_id is None:
-        member = None
-        subjects: tuple[str, ...] = (subject_key(namespace, value),)
-    else:
+    member, refused = None, False
+    if found.member_id is not None:
         member = read_member(connection, found.member_id, now)
         subjects = subjects_of(connection, found.member_id)
-    return SubjectState(member, subjects, found.conflict, recent_events(connection, subjects, after_sequence))
+    else:
+        subjects = subjects_of_nobody(connection, namespace, value)
+    if found.conflict:
+        sharing = [read_member(connection, member_id, now) for member_id in members_of(connection, namespace, value)]
+        refused = any(one is not None and not one.personalised for one in sharing)
+    recent = recent_events(connection, subjects, after_sequence)
+    return SubjectState(member, subjects, found.conflict, recent, refused=refused)

@@ -246,6 +246,18 @@ def test_erasure_ends_all_use_at_once(erased: dict[str, Any], admin: CheckedClie
         assert posted == [(None, None)]
 
 
+def test_an_identity_erased_with_its_member_is_not_used_again(admin: CheckedClient) -> None:
+    loner = {"namespace": "wechat_openid", "value": "openid-1"}
+    assert admin.post("/v1/recommendations", {"identity": loner}).json["strategy"] == "personal"
+    assert admin.put("/v1/identities", {"identities": [loner | {"member_id": "m05"}]}).status_code == 200
+    assert admin.call("DELETE", "/v1/members/m05").status_code == 200
+    for scenario in ("home", "buy_again", "discover"):
+        slate = admin.post("/v1/recommendations", {"identity": loner, "scenario": scenario}).json
+        assert slate is not None
+        assert slate["strategy"].startswith("popular")
+        assert not {"viewed", "bought_before"} & {reason["code"] for one in slate["items"] for reason in one["reasons"]}
+
+
 def test_the_proof_counts_and_names_nobody(erased: dict[str, Any], admin: CheckedClient, services: Services) -> None:
     assert erased["state"] == "requested"
     assert erased["subjects"] == 2

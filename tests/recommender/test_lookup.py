@@ -179,6 +179,17 @@ def test_an_identity_of_two_members_is_nobodys(desk: Desk) -> None:
     assert entries(desk.who("member:m1")[0]) == [(0, 10), (1, 5)]
 
 
+def test_an_identity_of_two_members_makes_no_profile_if_one_of_them_refuses(both: Desk) -> None:
+    both.link("card", "c1", "m1")
+    both.link("card", "c1", "m2")
+    assert both.who("card:c1")[0].personal
+    refused = {"member_id": "m2", "purpose": "personalization", "granted": False, "at": NOW}
+    put_rows(both.database, "consents", refused)
+    query, who = both.who("card:c1")
+    assert not query.personal
+    assert who.flags[:2] == ("identity_conflict", "not_personalised")
+
+
 def test_who_opted_out_and_who_is_no_consumer_are_not_personalised(desk: Desk) -> None:
     refused = {"member_id": "m1", "purpose": "personalization", "granted": False, "at": NOW}
     put_rows(desk.database, "consents", refused)

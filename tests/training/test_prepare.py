@@ -13,6 +13,7 @@ import pytest
 from recommender.bundle import Bundle
 from recommender.events import member_subject
 from recommender.lookup import PREPARED_DAYS, STALE_DAYS, QuerySource
+from recommender.placement import Placement
 from recommender.prepared import MOST_WANTED, SCENARIOS, WIDTH
 from recommender.query import Query, Scenario
 from recommender.reasons import explain
@@ -84,6 +85,12 @@ def test_long_slates_and_strangers_are_ranked_anew(shop: Place) -> None:
     assert ask(shop, "nobody").ready is None
     assert ask(shop, "m00", scenario=Scenario.TRENDING).ready is None
     assert ask(shop, "m00", among=("i01",)).ready is None
+
+
+def test_variety_set_by_hand_is_ranked_anew(shop: Place) -> None:
+    assert ask(shop, "m00", placement=Placement(diversity=0.5)).ready is None
+    assert ask(shop, "m00", placement=Placement(repeat_share=0.0)).ready is None
+    assert ask(shop, "m00", placement=Placement(diversity=0.0)).ready is not None
 
 
 def test_new_events_and_new_links_are_ranked_anew(tmp_path: Path) -> None:
