@@ -231,6 +231,8 @@ def _match(connection: Connection, acts: Sequence[tuple[Credit, str]], window: W
             continue
         if act.subject not in people:
             people[act.subject] = _subjects(connection, act.subject)
+        if not people[act.subject]:
+            continue  # an erasure is under way
         if act.kind == EventKind.RETURN:
             found.bought[act.event_id] = _bought(connection, people[act.subject], act)
         elif (shown := _latest(connection, people[act.subject], act, window)) is not None:

@@ -15,8 +15,10 @@ from recommender.exposures import NARROWED, Exposure
 from recommender.storage import attribution
 from recommender.storage.attribution import Attributed, attribute, attributed_sequence
 from recommender.storage.database import Database
+from recommender.storage.erasure import request_erasure
 from recommender.storage.events import LOG_COLUMNS, append_events, insert_logged
 from recommender.storage.exposures import drain, prune_exposures
+from recommender.storage.hashing import HashKey
 from recommender.storage.identities import Link, link
 from recommender.storage.logged_slates import LogCounts, count_logged, read_logged
 from recommender.storage.statements import fetch, next_sequence
@@ -331,3 +333,11 @@ def test_logged_slates_are_read_whole_page_by_page(database: Database) -> None:
             found = list(read_logged(connection, "home", NOW, end, "purchased", rows))
             assert [one.recommendation_id for one in found] == [f"r{number}" for number in range(5)]
             assert {(one.item_id, one.chance) for one in found} == {(("milk", "bread", "eggs"), (0.5, 0.25, 1.0))}
+
+
+def test_what_a_member_did_whose_erasure_is_under_way_is_nobodys(database: Database) -> None:
+    show(database, slate("r1", ["milk"]))
+    post(database, line("e1", recommendation_id=None, channel="pos"))
+    with database.write() as connection:
+        request_erasure(connection, MEMBER.removeprefix("member:"), "k1", HashKey(b"0123456789abcdef", 1), NOW)
+    assert run(database).credits == 0
