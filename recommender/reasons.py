@@ -238,12 +238,20 @@ def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
             found.append(Reason(ReasonCode.SIMILAR_MEMBERS, {}) if partner is None else _named(code, partner, basis))
     elif code is ReasonCode.SIMILAR_MEMBERS:
         found.append(Reason(code, basis.company.get(row, {})))
-    elif code is ReasonCode.POPULAR_IN_STORE and query.store_row is not None:
-        named: dict[str, Evidence] = {"store_id": recommender.stores.id(query.store_row)}
-        found.append(Reason(code, named | _place(source, row, query.store_row, recommender)))
+    elif code is ReasonCode.POPULAR_IN_STORE:
+        found += _in_store(row, query, recommender)
     elif code not in (None, ReasonCode.VIEWED):
         found.append(Reason(code, _facts(source, row, query, recommender)))
     return found or [Reason(ReasonCode.POPULAR, _place("popularity", row, 0, recommender))]
+
+
+def _in_store(row: int, query: Query, recommender: Recommender) -> list[Reason]:
+    """Return that an item is popular in the query's store; nothing if it was ranked for another store, and is not."""
+    store = query.store_row
+    place = {} if store is None else _place("store_popularity", row, store, recommender)
+    if store is None or not place:
+        return []
+    return [Reason(ReasonCode.POPULAR_IN_STORE, {"store_id": recommender.stores.id(store)} | place)]
 
 
 def _facts(source: str, row: int, query: Query, recommender: Recommender) -> dict[str, Evidence]:

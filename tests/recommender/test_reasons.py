@@ -39,6 +39,8 @@ SHOP = toy_recommender(
     },
 )
 
+STORE_FIRST = {scenario: {"store_popularity": 1.0, "popularity": 0.1} for scenario in Scenario}
+
 
 def said(query: Query, recommender: Recommender = SHOP) -> dict[int, list[tuple[str, dict[str, object]]]]:
     """Return code and evidence of the reasons of each item of the slate."""
@@ -88,6 +90,19 @@ def test_other_sources() -> None:
     assert said(ask(scenario=Scenario.DISCOVER))[5] == [("new", {"since_on": "1970-01-06"})]
     in_store = said(ask(scenario=Scenario.DISCOVER, store_row=0))[5]
     assert in_store == [("popular_in_store", {"store_id": "s0", "place": 1})]
+
+
+def test_what_was_ranked_for_another_store_is_not_called_popular_here() -> None:
+    shop = toy_recommender(popular=[8, 4, 2, 1, 1, 0], stores=[{5: 1.0}, {3: 1.0}], weights=STORE_FIRST)
+    query = ask(store_row=0)
+    ready = shop.best([query], 6)[0]
+    assert said(replace(query, ready=ready), shop)[5] == [("popular_in_store", {"store_id": "s0", "place": 1})]
+    for elsewhere in (1, None):
+        query = ask(store_row=elsewhere)
+        (slate,) = shop.recommend([replace(query, ready=ready)])
+        for reasons in explain(slate, replace(query, ready=ready), shop):
+            assert [reason.code for reason in reasons] == [ReasonCode.POPULAR]
+            assert reasons[0].text("en") == "Popular now"
 
 
 def test_similar_members_are_counted() -> None:
