@@ -22,7 +22,7 @@ from api.headers import PREFLIGHT_HEADERS, SecureHeaders, cross_origin, parse_or
 from api.language import choose_language
 from api.logs import request_logger
 from api.member_tokens import TokenReader, TokenRules
-from api.metrics import Metrics, RequestFigures
+from api.metrics import Metrics, RequestFigures, reserve_files
 from api.openapi import JSON_MEDIA_TYPE, NAME_CONVERTER, Operation, Reply
 from api.own_member import own_body, own_path
 from api.problems import (
@@ -207,6 +207,7 @@ def build_services(settings: ServiceSettings) -> Services:
     database.before_commit = note_write
     hash_key = read_hash_key(settings)
     _check_hash_key(database, hash_key)
+    reserve_files()
     metrics = Metrics()
     stock = StockKeeper(database, settings.stock_file, settings.database)
     stock.start()

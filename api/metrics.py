@@ -6,15 +6,17 @@ shared between processes costs more than the note.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
@@ -22,10 +24,15 @@ from prometheus_client.registry import Collector
 from api.settings import METRICS_FOLDER_VARIABLE
 from recommender.stages import Stage
 
+logger = logging.getLogger(__name__)
+
 COUNT_SECONDS = 0.5
 """How often what was noted is counted; a worker that is killed loses the notes of this time."""
 LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 EVENT_LAG_SECONDS = (1.0, 5.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0, 604800.0)
+FILE_BYTES = 1 << 20
+"""What the figures of one kind of one process may take on the disk: several times what all labels need."""
+_FILE_KINDS = ("counter", "histogram", "gauge_livemin")
 UNFILLED = "too_few_candidates"
 """Reason of a fallback: the candidates did not fill the slate, popular items did."""
 _REASONS = (
@@ -201,6 +208,28 @@ def _sums(amounts: Iterable[tuple[tuple[str, ...], float]]) -> Mapping[tuple[str
     for labels, amount in amounts:
         sums[labels] = sums.get(labels, 0) + amount
     return sums
+
+
+def reserve_files() -> bool:
+    """Have the disk hold this process's figures before they are counted; False if it is full: they stay in memory.
+
+    They are written through memory maps, and a write that the disk has no room for ends the process.
+    """
+    folder = os.environ.get(METRICS_FOLDER_VARIABLE)
+    if folder is None:
+        return True
+    paths = [Path(folder) / f"{kind}_{os.getpid()}.db" for kind in _FILE_KINDS]
+    try:
+        for path in paths:
+            with path.open("ab") as file:
+                os.posix_fallocate(file.fileno(), 0, FILE_BYTES)
+    except OSError as error:
+        logger.error("metrics_not_shared reason=%s", error.strerror)
+        for path in paths:
+            path.unlink(missing_ok=True)
+        values.ValueClass = values.MutexValue
+        return False
+    return True
 
 
 def forget_process(pid: int) -> None:

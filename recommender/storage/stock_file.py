@@ -7,6 +7,7 @@ item. Column 0 is nobody's and always empty. The database is the truth: a file t
 from __future__ import annotations
 
 import os
+import weakref
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ FORMAT = 1
 _MAGIC = 0x4D57_5354_4F43_4B31
 _FIELDS = ("magic", "format", "origin", "boot", "item_room", "store_room", "items", "stores", "sequence", "beat")
 _HEADER_BYTES = 4096
+_ITEM_IDS, _STORE_IDS, _VERSION, _FILLED, _ON_HAND, _AS_OF = range(6)
+"""The sections in their order."""
 _PAGE = 4096
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -76,6 +79,13 @@ class StockFile:
             self._map(offset, kind, shape) for offset, kind, shape in sections
         )
         self._stores: dict[str, int] = {}
+        self._places = [(offset, int(np.prod(shape[1:])) * np.dtype(kind).itemsize) for offset, kind, shape in sections]
+        self._handle = -1
+        if writable:
+            self._handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, self._handle)
+            for place in (_VERSION, _FILLED):
+                self._reserve(place, 0, self.room.stores)
 
     @classmethod
     def create(cls, path: Path, room: Room, origin: str) -> StockFile:
@@ -146,11 +156,11 @@ class StockFile:
         return Shelf(self._on_hand[row].take(columns), self._as_of[row].take(columns))
 
     def add_items(self, item_ids: Sequence[str]) -> None:
-        """Give new items their columns; there must be room."""
+        """Give new items their columns; there must be room. Raises: OSError if the disk is full."""
         self._append(self._item_ids, "items", item_ids)
 
     def add_stores(self, store_ids: Sequence[str]) -> None:
-        """Give new stores their rows; there must be room."""
+        """Give new stores their rows; there must be room. Raises: OSError if the disk is full."""
         self._append(self._store_ids, "stores", store_ids)
 
     def put(self, row: int, columns: IntVector, on_hand: FloatVector, as_of: MinuteVector) -> None:
@@ -160,7 +170,11 @@ class StockFile:
             row: of the store.
             columns: int64, (n,), of the items.
             on_hand, as_of: (n,).
+        Raises: OSError if the disk is full.
         """
+        if not self._filled[row]:
+            for place in (_ON_HAND, _AS_OF):
+                self._reserve(place, row, 1)
         self._as_of[row, columns] = as_of
         self._on_hand[row, columns] = on_hand
         self._filled[row] = 1
@@ -180,8 +194,15 @@ class StockFile:
             self._stores = {name: row for row, name in enumerate(self.store_ids())}
         return self._stores.get(store_id)
 
+    def _reserve(self, place: int, start: int, count: int) -> None:
+        """Have the disk hold some entries of a section: writing to a page that it has no room for ends the process."""
+        offset, size = self._places[place]
+        if count:
+            os.posix_fallocate(self._handle, offset + start * size, count * size)
+
     def _append(self, ids: npt.NDArray[Any], field: str, new: Sequence[str]) -> None:
         count = self._get(field)
+        self._reserve(_ITEM_IDS if field == "items" else _STORE_IDS, count, len(new))
         ids[count : count + len(new)] = [name.encode() for name in new]
         # Readers take an id for written only once it is counted.
         self._header[_FIELDS.index(field)] = count + len(new)

@@ -96,6 +96,7 @@ class StockKeeper:
             if self._file is None and not anew:
                 self._file = self._open()
             if self._file is None or not self._follow(connection, self._file, sequence):
+                self._file = None  # where the new one fails, the old one is opened again, with its own places
                 self._file = self._make(connection, sequence)
         self._file.follow(sequence, self._clock())
         return True
@@ -187,8 +188,8 @@ class StockKeeper:
         if len(self._items) + len(new_items) > room.items or len(self._stores) + len(new_stores) > room.stores:
             return False
         file.add_items(new_items)
-        file.add_stores(new_stores)
         self._items |= {name: column for column, name in enumerate(new_items, len(self._items) + 1)}
+        file.add_stores(new_stores)
         self._stores |= {name: row for row, name in enumerate(new_stores, len(self._stores))}
         return True
 

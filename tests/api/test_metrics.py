@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from api.measures import waiting_exposures
-from api.metrics import Metrics, SlateFigures
+from api.metrics import FILE_BYTES, Metrics, SlateFigures
 from api.services import Services
+from api.settings import METRICS_FOLDER_VARIABLE
 from recommender.stages import Stage, Stages
 from tests.api.checked import CheckedClient
 
@@ -127,3 +131,33 @@ def test_stages_add_up() -> None:
         stages.end(stage)
     assert set(stages.seconds) == {Stage.RETRIEVE, Stage.RANK}
     assert all(seconds >= 0 for seconds in stages.seconds.values())
+
+
+PROGRAM = """
+import os, resource, sys
+limit = int(sys.argv[1])
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+from api.metrics import Metrics, RequestFigures, reserve_files
+print(reserve_files())
+metrics = Metrics()
+metrics.note(RequestFigures("live", "", 200, 0.1))
+metrics.text()
+print(metrics.registry.get_sample_value("memberwise_requests_total", {"operation": "live", "status": "200"}))
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 100_000])
+def test_figures_have_their_place_on_the_disk_or_stay_in_memory(tmp_path: Path, limit: int) -> None:
+    """A worker that wrote figures to a full disk through its memory maps would be killed."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(limit)],
+        env={**os.environ, METRICS_FOLDER_VARIABLE: str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == [str(not limit), "1.0"], done.stderr
+    held = [file.stat().st_blocks * 512 for file in tmp_path.iterdir()]
+    assert held == [] if limit else min(held) >= FILE_BYTES

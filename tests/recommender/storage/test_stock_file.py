@@ -163,6 +163,16 @@ def test_an_empty_file_is_sparse(tmp_path: Path) -> None:
     assert path.stat().st_blocks * 512 < 1_000_000
 
 
+def test_what_is_written_has_its_place_on_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "stock.bin"
+    file = StockFile.create(path, Room(60_000, 600), "here")
+    file.add_items(["a"])
+    file.add_stores(["s", "t"])
+    file.put(1, np.array([1]), np.ones(1, np.float32), np.ones(1, np.int32))
+    row = 60_000 * 8
+    assert row < path.stat().st_blocks * 512 < 2 * row + 100_000, "a whole row, so that later counts find room"
+
+
 def test_the_keeper_runs_in_the_background(sqlite_database: Database, path: Path) -> None:
     keeper = keeper_of(sqlite_database, path)
     keeper.start()
