@@ -87,7 +87,7 @@ empty: the request lies outside the pilot) and `shadow` (made for comparison onl
 leaves items for the end, `pins` put items at positions; the scenario's own settings (`/v1/scenarios`) hold beside
 them. An item that rules forbid is not shown by a pin either: the slate is filled with others and flagged
 `pin_dropped`. Send `next` with the same request for more without repeats, also after another bundle was promoted; it
-ends once more than 500 items were shown. `validate_only` says what would apply, and neither serves nor records anything.
+ends once more than 500 items were shown. `validate_only` says what would apply; it neither serves nor records.
 """
 
 _BATCH = """
