@@ -59,7 +59,8 @@ class Prepared:
         """
         if scenario not in SCENARIOS or not subjects or not len(self.person):
             return None
-        at = int(np.searchsorted(self.person, subjects[0]))
+        # Of the same type: the whole array would be copied for a wider number.
+        at = int(np.searchsorted(self.person, np.int32(subjects[0])))
         if at == len(self.person) or self.person[at] != subjects[0] or self.check[at] != check_of(subjects):
             return None
         number = SCENARIOS.index(scenario)
