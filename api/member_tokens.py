@@ -89,7 +89,7 @@ class TokenReader:
         except (jwt.InvalidTokenError, InputError, UnicodeError) as error:
             raise ProblemError(UNAUTHORIZED, f"The member token is not valid: {error}") from None
         last = now + timedelta(seconds=self._rules.longest_seconds + self._rules.leeway_seconds)
-        if claims["exp"] > last.timestamp():
+        if int(claims["exp"]) > last.timestamp():
             longest = self._rules.longest_seconds
             raise ProblemError(UNAUTHORIZED, f"The member token lives too long: at most {longest} seconds.")
         return Caller(f"token:{key.kid}", "member", frozenset(), member_id=member_id)
