@@ -176,7 +176,10 @@ class Metrics:
 
     def _run(self) -> None:
         while not self._stop.wait(COUNT_SECONDS):
-            self.count()
+            try:
+                self.count()
+            except Exception:  # notes must not pile up for want of somebody who counts them
+                logger.exception("figures_not_counted")
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(f"memberwise_{name}", meaning, labels, registry=self.registry)

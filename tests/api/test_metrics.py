@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -131,6 +132,21 @@ def test_stages_add_up() -> None:
         stages.end(stage)
     assert set(stages.seconds) == {Stage.RETRIEVE, Stage.RANK}
     assert all(seconds >= 0 for seconds in stages.seconds.values())
+
+
+def test_what_cannot_be_counted_does_not_end_the_counting() -> None:
+    metrics = Metrics()
+    metrics.start()
+    metrics.note(object())  # type: ignore[arg-type]
+    deadline = time.monotonic() + 10
+    while metrics._noted:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    metrics.note(slate())
+    while metrics._noted:
+        assert time.monotonic() < deadline, "notes pile up"
+        time.sleep(0.01)
+    metrics.stop()
 
 
 PROGRAM = """
