@@ -9,7 +9,7 @@ the batch it came in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,10 @@ from recommender.stages import NO_STAGES, Stage, Stages
 
 IMPERSONAL = frozenset({"popularity", "store_popularity", "trending", "occasion", "arrivals"})
 """Retrievers that find something also for somebody of whom nothing is known."""
+STRANGERS_KEPT = 256
+"""Most lists of candidates for strangers kept: placements times stores of one minute."""
 
+StrangerKey = tuple[Scenario, int | None, int]
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
 Array = npt.NDArray[np.generic]
@@ -80,6 +83,7 @@ class Recommender:
     depth: Mapping[str, int]
     day_offset_minutes: int
     spread: Spread = NO_SPREAD
+    _strangers: dict[StrangerKey, Ready] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def popularity(self) -> PopularityRetriever:
@@ -112,7 +116,11 @@ class Recommender:
         self, queries: Sequence[Query], subjects: Sequence[BoolVector | None], stages: Stages
     ) -> list[tuple[Ready, BoolVector | None]]:
         """Return what each slate is chosen from, and the items it is about: made ready before, or found now."""
-        choices = [query.ready for query in queries]
+        keys = [_stranger_key(query) for query in queries]
+        choices = [
+            query.ready or (None if key is None else self._strangers.get(key))
+            for query, key in zip(queries, keys, strict=True)
+        ]
         new = [i for i, ready in enumerate(choices) if ready is None]
         if new:
             asked = [queries[i] for i in new]
@@ -120,7 +128,16 @@ class Recommender:
             found = self._find(asked, [subjects[i] for i in new], heeded, stages)
             for at, i in enumerate(new):
                 choices[i] = found.choice(at)
+                self._remember(keys[i], found.choice(at))
         return [(choice, subject) for choice, subject in zip(choices, subjects, strict=True) if choice is not None]
+
+    def _remember(self, key: StrangerKey | None, choice: Ready) -> None:
+        """Keep the candidates of strangers, who are all offered the same at one minute in one store."""
+        if key is None:
+            return
+        if len(self._strangers) >= STRANGERS_KEPT:
+            self._strangers.clear()
+        self._strangers[key] = choice
 
     def best(self, queries: Sequence[Query], count: int) -> list[Ready]:
         """Return the best candidates of each query before all masks, by falling worth, ties by rising row."""
@@ -180,8 +197,7 @@ class Recommender:
         Where nothing is known of the customer and the request is about nothing, only those that ask neither.
         """
         heeded = self.ranker.heeded(query.scenario) | {PopularityRetriever.name}
-        unknown = not len(query.context) and not (query.personal and len(query.history.item_row))
-        return heeded & IMPERSONAL if unknown else heeded
+        return heeded if _stranger_key(query) is None else heeded & IMPERSONAL
 
     def _retrieve(self, part: Retriever, batch: Batch) -> Candidates:
         return part.retrieve(batch, self.depth[part.name])
@@ -326,6 +342,13 @@ def _spread_from(arrays: Mapping[str, Array], description: Mapping[str, Json]) -
     if "spread" not in description:
         return NO_SPREAD
     return Spread.from_state(State({"kinds": arrays["spread.kinds"]}, as_table(description["spread"])))
+
+
+def _stranger_key(query: Query) -> StrangerKey | None:
+    """Return all that a query asks by where nothing is known of the customer and it is about nothing; else None."""
+    if len(query.context) or (query.personal and len(query.history.item_row)):
+        return None
+    return query.scenario, query.store_row, query.as_of
 
 
 def _strategy(query: Query) -> str:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from recommender import pipeline
+from recommender.history import Histories
 from recommender.pipeline import IMPERSONAL, Recommender
 from recommender.query import Query, Scenario, batch_of
 from recommender.ranking import Blend, LearnedRanker
@@ -70,6 +72,24 @@ def test_strangers_are_asked_only_what_needs_no_history(learned: tuple[Place, Da
     whole = recommender.find([stranger]).choice(0).best(8)
     (slate,) = recommender.recommend([stranger])
     assert slate.row.tolist() == whole.row.tolist()
+    elsewhere, later = replace(stranger, store_row=1), replace(stranger, as_of=stranger.as_of + 5 * 1440)
+    for query in (stranger, elsewhere, later, replace(stranger, scenario=Scenario.DISCOVER)):
+        again = recommender.recommend([query])[0]  # those asked for before are kept
+        anew = replace(recommender).recommend([query])[0]
+        assert again.row.tolist() == anew.row.tolist()
+        assert again.score.tolist() == anew.score.tolist()
+    refused = replace(stranger, history=Histories.empty(1), personal=False)
+    assert recommender.recommend([refused])[0].row.tolist() == slate.row.tolist()
+
+
+def test_lists_for_strangers_are_kept_within_bounds(
+    learned: tuple[Place, Dataset, Split, Recommender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "STRANGERS_KEPT", 3)
+    recommender = replace(learned[3])
+    for minute in range(10):
+        recommender.recommend([Query(Scenario.HOME, 5, int(NOW.timestamp() // 60) + minute)])
+        assert len(recommender._strangers) <= 3
 
 
 def test_the_closer_look_leaves_the_ranker_out_and_says_what_it_looks_at(
