@@ -65,7 +65,11 @@ def keeper_of(settings: ServiceSettings, service: Service) -> int:
     inode = lock.stat().st_ino
     for pid in service.children():
         for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
-            if "lock:" in (text := entry.read_text()) and f":{inode} " in text:
+            try:
+                text = entry.read_text()
+            except FileNotFoundError:
+                continue  # closed since it was listed
+            if "lock:" in text and f":{inode} " in text:
                 return pid
     raise AssertionError("nobody keeps the stock file")
 
