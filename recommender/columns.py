@@ -232,6 +232,7 @@ OFFERS = TableSpec(
         _may("stores", _JSON),
         _may("channels", _JSON),
         _may("fulfilment", _JSON),
+        _may("segments", _JSON),
         _may("points_cost", _INT, minimum=0),
         _may("valid_from", _TIME),
         _may("valid_until", _TIME),
