@@ -20,7 +20,7 @@ from recommender.reasons import Reason, explain
 from recommender.request import SlateRequest
 from recommender.stages import Stage, Stages
 from recommender.steering import PIN_DROPPED
-from recommender.storage.catalog import nothing_known, read_items
+from recommender.storage.catalog import nothing_known
 from recommender.storage.live import LiveView
 
 logger = logging.getLogger(__name__)
@@ -137,19 +137,18 @@ def _describe(
         live = live.without_database()
     counts = [] if store_id is None else live.on_hand(store_id, slate.row)
     on_hand = {name: count for name, count in zip(item_ids, counts, strict=False) if count is not None}
-    details = _details(services, call, live, item_ids + named, store_id, flags)
+    details = _details(call, live, item_ids + named, store_id, flags)
     titles = {found.item_id: title_of(found, call.language) or found.item_id for found in details[len(item_ids) :]}
     return Described(item_ids, slate, details[: len(item_ids)], reasons, titles, store_id, on_hand, chances, flags)
 
 
 def _details(
-    services: Services, call: Call, live: LiveView, item_ids: Sequence[str], store_id: str | None, flags: list[str]
+    call: Call, live: LiveView, item_ids: Sequence[str], store_id: str | None, flags: list[str]
 ) -> list[ItemDetails]:
     """Return what is shown of items; while the database is away only what is in memory: no title and no price."""
     if STORE_UNAVAILABLE not in flags:
         try:
-            with services.database.read() as connection:
-                return read_items(connection, item_ids, store_id, call.now)
+            return live.details(item_ids, store_id, call.now)
         except StoreBusyError as error:
             logger.warning("items_not_read reason=%s", error.message)
             flags.append(STORE_UNAVAILABLE)

@@ -23,8 +23,8 @@ from recommender.item_facts import Scalar
 BoolVector = npt.NDArray[np.bool_]
 CentsVector = npt.NDArray[np.int64]
 
-MASKS_KEPT = 32
-"""Filters whose masks are remembered for one state of the catalogue."""
+MASKS_KEPT = 512
+"""Masks that are remembered for one state of the catalogue, one bit per item each."""
 
 
 class Reach(StrEnum):
@@ -270,12 +270,31 @@ class Filter:
     of_moment: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A mask of `count` items in an eighth of its size."""
+
+    bits: npt.NDArray[np.uint8]
+    count: int
+
+    @classmethod
+    def of(cls, mask: BoolVector) -> Packed:
+        """Pack a mask."""
+        return cls(np.packbits(mask), len(mask))
+
+    def mask(self) -> BoolVector:
+        """Return the mask; it cannot be written to."""
+        mask = np.unpackbits(self.bits, count=self.count).view(np.bool_)
+        mask.setflags(write=False)
+        return mask
+
+
 class MaskCache:
     """Masks by key, the least used let go; safe to share between threads."""
 
     def __init__(self, size: int = MASKS_KEPT) -> None:
         self._size = size
-        self._masks: OrderedDict[object, BoolVector] = OrderedDict()
+        self._masks: OrderedDict[object, Packed] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -283,14 +302,24 @@ class MaskCache:
 
     def get(self, key: object, make: Callable[[], BoolVector]) -> BoolVector:
         """Return the mask of a key, made at the first call; it cannot be written to."""
+        found = self.find(key)
+        return self.keep(key, make()) if found is None else found
+
+    def find(self, key: object) -> BoolVector | None:
+        """Return the mask of a key, None if there is none; it cannot be written to."""
         with self._lock:
-            if key in self._masks:
-                self._masks.move_to_end(key)
-                return self._masks[key]
-        mask = make()
+            known = self._masks.get(key)
+            if known is None:
+                return None
+            self._masks.move_to_end(key)
+        return known.mask()
+
+    def keep(self, key: object, mask: BoolVector) -> BoolVector:
+        """Remember a mask and return it; it cannot be written to any more."""
         mask.setflags(write=False)
+        packed = Packed.of(mask)
         with self._lock:
-            self._masks[key] = mask
+            self._masks[key] = packed
             if len(self._masks) > self._size:
                 self._masks.popitem(last=False)
         return mask

@@ -46,7 +46,7 @@ class IdIndex:
         key = _encode(value)
         if not key or len(key) > self.keys.dtype.itemsize:
             return None
-        at = int(np.searchsorted(self.keys, np.bytes_(key)))
+        at = int(self.keys.searchsorted(np.bytes_(key)))
         return at if at < len(self.keys) and self.keys[at] == key else None
 
     def rows(self, values: Sequence[str]) -> tuple[RowVector, npt.NDArray[np.bool_]]:

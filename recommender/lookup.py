@@ -15,7 +15,6 @@ import numpy as np
 
 from recommender.arrangement import NO_ARRANGEMENT, Arrangement
 from recommender.bundle import Bundle
-from recommender.catalog import BoolVector
 from recommender.context import STAND_INS, standing_for, with_visit
 from recommender.cooling import cooling_mask
 from recommender.errors import StoreBusyError
@@ -28,7 +27,7 @@ from recommender.newcomers import Newcomers
 from recommender.placement import NO_PLACEMENT, NO_STEERING, Placement
 from recommender.prepared import MOST_WANTED
 from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Ready, Scenario
-from recommender.recent import Recent, read_recent, take_back
+from recommender.recent import NOTHING_NEW, Recent, read_recent, take_back
 from recommender.request import SlateRequest
 from recommender.retrievers.repeat import RepeatRetriever
 from recommender.steering import StoreShelf, steer
@@ -133,7 +132,8 @@ class QuerySource:
         """Make the query of a request from what is known of its customer."""
         member = state.member
         personal = not (state.away or state.refused) and (member is None or member.personalised)
-        known, as_of = past or self._present(state, live, now)
+        rows = self._subject_rows(state.subjects)
+        known, as_of = past or self._present(rows, state, live, now)
         history = live.standing.as_one(known)
         context, told = self._context(request, personal, live, state.away)
         store_id, flags = self._store(request, state, live)
@@ -153,6 +153,10 @@ class QuerySource:
         placement = request.placement or live.placement(request.scenario)
         steered, arrangement, told = self._steer(request, placement, live, store_id)
         flags += told
+        ready = None
+        same = history is known or np.array_equal(history.item_row, known.item_row)
+        if past is None and personal and same and not len(state.recent):
+            ready = self._ready(request, rows, arrangement, now)
         query = Query(
             scenario=request.scenario,
             count=request.count,
@@ -165,11 +169,9 @@ class QuerySource:
             arrangement=arrangement,
             newcomers=None if live.likeness is None else Newcomers(live.likeness, live.buzz),
             unnamed=None if self._rules.delicate else live.standing.delicate,
+            ready=ready,
         )
-        query = self._cooled(query, placement, live)
-        if past is None and not len(state.recent) and np.array_equal(history.item_row, known.item_row):
-            query = replace(query, ready=self._ready(request, state, query, now))
-        return query, Who(state.subjects, store_id, tuple(flags))
+        return self._cooled(query, placement, live), Who(state.subjects, store_id, tuple(flags))
 
     def _scope(self, request: SlateRequest, live: LiveView, store_id: str | None, flags: list[str]) -> list[Mask]:
         """Return the conditions of the pilot: outside of it nothing is shown; flags say where it ends."""
@@ -211,26 +213,45 @@ class QuerySource:
         with self._database.read() as connection:
             return read_subject_state(connection, namespace, value, self._last_sequence, now)
 
-    def _present(self, state: SubjectState, live: LiveView, now: datetime) -> tuple[Histories, int]:
-        """Return the customer's history as it is known now, and the minute as of which to answer."""
-        parts = [self._histories.of(row) for row in self._subject_rows(state.subjects)]
-        recent = read_recent(state.recent, self._items, self._channels, now, live.standing.aliases)
+    def _present(
+        self, rows: Sequence[int], state: SubjectState, live: LiveView, now: datetime
+    ) -> tuple[Histories, int]:
+        """Return the customer's history as it is known now, and the minute as of which to answer.
+
+        Args:
+            rows: of the customer's subjects that the bundle knows.
+            state: of the customer.
+            live: with the codes that items had before.
+            now: the present.
+        """
+        parts = [self._histories.of(row) for row in rows]
+        recent = NOTHING_NEW
+        if len(state.recent):
+            recent = read_recent(state.recent, self._items, self._channels, now, live.standing.aliases)
         minute = int(now.timestamp() // 60)
         if minute > self._trained_minute + STALE_DAYS * MINUTES_PER_DAY:
             minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
         return _together(parts, recent, self._day_offset), minute + 1
 
-    def _ready(self, request: SlateRequest, state: SubjectState, query: Query, now: datetime) -> Ready | None:
-        """Return what was ranked in advance for a customer of whom the bundle knows everything, if it still holds."""
-        if self._prepared is None or not query.personal or query.count > MOST_WANTED or request.among:
+    def _ready(
+        self, request: SlateRequest, rows: Sequence[int], arrangement: Arrangement, now: datetime
+    ) -> Ready | None:
+        """Return what was ranked in advance for a customer of whom the bundle knows everything, if it still holds.
+
+        Args:
+            request: what was asked.
+            rows: of the customer's subjects that the bundle knows.
+            arrangement: of the query.
+            now: the present.
+        """
+        if self._prepared is None or request.count > MOST_WANTED or request.among:
             return None
         age = int(now.timestamp() // 60) - self._trained_minute
         aged = PREPARED_DAYS * MINUTES_PER_DAY < age <= STALE_DAYS * MINUTES_PER_DAY
-        arrangement = query.arrangement
         # Boosts, variety and a share set by hand reach further down than what is prepared.
         if aged or arrangement.boosts or arrangement.diversity or arrangement.repeat_share is not None:
             return None
-        return self._prepared.of(query.scenario, self._subject_rows(state.subjects))
+        return self._prepared.of(request.scenario, rows)
 
     def _context(self, request: SlateRequest, personal: bool, live: LiveView, away: bool) -> tuple[Context, list[str]]:
         """Return the items that the request is about, and flags of what cannot be used of them."""
@@ -280,10 +301,6 @@ class QuerySource:
         elif not len(history.item_row):
             flags.append("empty_history")
         return flags
-
-
-def _below(live: LiveView, paths: Sequence[str]) -> BoolVector:
-    return live.catalog.facts.category.below(paths)
 
 
 def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Histories:

@@ -46,7 +46,7 @@ def build_masks(
     if not request.stock:
         return tuple(masks), False
     if request.store_id and not request.reachable_store_ids:
-        stores = [store_id or request.store_id]
+        stores: Sequence[str] = [store_id or request.store_id]
     else:
         stores = reachable_stores(request, store_id, live, online)
     stock = any_stock(stores, live)
@@ -75,7 +75,7 @@ def _pulled(live: LiveView) -> list[Mask]:
     return [Mask(rule, ~items) for rule, items in found if items is not None]
 
 
-def reachable_stores(request: SlateRequest, store_id: str | None, live: LiveView, online: Set[str]) -> list[str]:
+def reachable_stores(request: SlateRequest, store_id: str | None, live: LiveView, online: Set[str]) -> Sequence[str]:
     """Return the stores that a customer can buy from: those that the request names, else those that are near.
 
     Args:
@@ -87,6 +87,16 @@ def reachable_stores(request: SlateRequest, store_id: str | None, live: LiveView
     if request.reachable_store_ids:
         own = [request.store_id] if request.store_id else []
         return list(dict.fromkeys([*own, *request.reachable_store_ids]))
+    near = live.near.get(store_id)
+    if near is None:
+        near = _near(store_id, live, online)
+        if store_id is None or store_id in live.stores:
+            live.near[store_id] = near
+    return near
+
+
+def _near(store_id: str | None, live: LiveView, online: Set[str]) -> list[str]:
+    """Return a store, if there is one, with the stores of its city and those that sell online."""
     home = None if store_id is None else live.stores.get(store_id)
     city = None if home is None else home.city
     near = [
@@ -109,7 +119,10 @@ def any_stock(stores: Sequence[str], live: LiveView) -> BoolVector | None:
 
     Raises: StoreBusyError if a store must be read and the database is away.
     """
-    found: BoolVector | None = None
+    key = ("any_stock", *stores)
+    found = live.masks.find(key)
+    if found is not None:
+        return found
     for store in stores:
         if store in live.closed_stores:
             continue
@@ -117,4 +130,4 @@ def any_stock(stores: Sequence[str], live: LiveView) -> BoolVector | None:
         if stock is None:
             return None
         found = stock if found is None else found | stock
-    return found
+    return None if found is None else live.masks.keep(key, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,14 +44,39 @@ def partners_of(slate: Slate, query: Query, recommender: Recommender) -> dict[in
     Args:
         slate: what `recommender` answered to `query`.
     """
+    ready = query.ready
+    known = None if ready is None else ready.partner
+    place = {} if ready is None or known is None else {row: at for at, row in enumerate(ready.row.tolist())}
     found: dict[int, int] = {}
-    for name in sorted(set(slate.source)):
+    asked: dict[str, list[int]] = {}
+    for row, source in zip(slate.row.tolist(), slate.source, strict=True):
+        at = place.get(row)
+        if ready is None or known is None or at is None or ready.names[ready.source[at]] != source:
+            asked.setdefault(source, []).append(row)
+        elif known[at] >= 0:
+            found[row] = int(known[at])
+    return found | {row: partner for (_, row), partner in find_partners(asked, query, recommender).items()}
+
+
+def find_partners(
+    led: Mapping[str, Sequence[int]], query: Query, recommender: Recommender
+) -> dict[tuple[str, int], int]:
+    """Return for items and the retrievers that found them, the row of the item that speaks most for each.
+
+    Args:
+        led: rows by the name of a retriever.
+        query: whose history or context was asked.
+        recommender: with the retrievers.
+    """
+    found: dict[tuple[str, int], int] = {}
+    for name, some in led.items():
         part = next((part for part in recommender.retrievers if part.name == name), None)
-        rows = slate.row[[source == name for source in slate.source]]
+        rows, partners = np.array(some, np.int32), {}
         if isinstance(part, SectionRetriever):
-            found |= _of_one_section(part, rows, query)
+            partners = _of_one_section(part, rows, query)
         elif part is not None and (speakers := _speakers(part, query)) is not None:
-            found |= _loudest(speakers, rows)
+            partners = _loudest(speakers, rows)
+        found |= {(name, row): partner for row, partner in partners.items()}
     return found
 
 
@@ -99,11 +125,11 @@ def _of_one_section(part: SectionRetriever, rows: RowVector, query: Query) -> di
 
 def _first(votes: FloatVector, row: npt.NDArray[np.integer], speaker: npt.NDArray[np.integer]) -> dict[int, int]:
     """Return for each row the speaker of its largest vote above 0, the lower row of equal ones."""
-    best: dict[int, int] = {}
-    for at in np.lexsort((speaker, -votes)):
-        if votes[at] > 0:
-            best.setdefault(int(row[at]), int(speaker[at]))
-    return best
+    cast = np.flatnonzero(votes > 0)
+    votes, row, speaker = votes[cast], row[cast], speaker[cast]
+    order = np.lexsort((speaker, -votes, row))
+    firsts = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
+    return dict(zip(row[firsts].tolist(), speaker[firsts].tolist(), strict=True))
 
 
 def _both(pairs: Pairs, browse_weight: float) -> FloatVector:

@@ -25,7 +25,7 @@ WIDTH = 60
 MOST_WANTED = 30
 """Longest slate made of them: rules need some to choose from."""
 _PREFIX = "prepared."
-_ARRAYS = ("person", "check", "peers", "row", "score", "source", "company")
+_ARRAYS = ("person", "check", "peers", "row", "score", "source", "company", "partner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Prepared:
     row: int32, (n, len(SCENARIOS), WIDTH), by falling worth; -1 after the last.
     score: float32, likewise.  source: uint8, likewise: position of the retriever in `names`.
     company: uint16, likewise: how many of the similar members have the item.
+    partner: int32, likewise: the item of the history that speaks most for it; -1 where none does.
     names: of all retrievers.
     """
 
@@ -48,6 +49,7 @@ class Prepared:
     score: npt.NDArray[np.float32]
     source: npt.NDArray[np.uint8]
     company: npt.NDArray[np.uint16]
+    partner: RowVector
     names: tuple[str, ...]
 
     def of(self, scenario: Scenario, subjects: Sequence[int]) -> Ready | None:
@@ -67,7 +69,8 @@ class Prepared:
         row = self.row[at, number]
         part = (at, number, slice(0, int(np.count_nonzero(row >= 0))))
         source, company = self.source[part].astype(np.int64), self.company[part].astype(np.int64)
-        return Ready(self.row[part], self.score[part], source, self.names, (company, int(self.peers[at])))
+        company_of = company, int(self.peers[at])
+        return Ready(self.row[part], self.score[part], source, self.names, company_of, self.partner[part])
 
     def arrays(self) -> dict[str, Array]:
         """Return the arrays of a bundle from which from_arrays() makes the same."""
@@ -75,15 +78,15 @@ class Prepared:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Array], names: tuple[str, ...]) -> Self | None:
-        """Make it from a bundle's arrays, None if the bundle has nothing prepared.
+        """Make it from a bundle's arrays, None if the bundle has nothing prepared, or not all that belongs to it.
 
         Args:
             arrays: of the bundle.
             names: of its retrievers, in order.
         """
-        if f"{_PREFIX}{_ARRAYS[0]}" not in arrays:
+        if any(f"{_PREFIX}{name}" not in arrays for name in _ARRAYS):
             return None
-        person, check, peers, row, score, source, company = (arrays[f"{_PREFIX}{name}"] for name in _ARRAYS)
+        person, check, peers, row, score, source, company, partner = (arrays[f"{_PREFIX}{name}"] for name in _ARRAYS)
         return cls(
             person.astype(np.int32, copy=False),
             check.astype(np.uint32, copy=False),
@@ -92,6 +95,7 @@ class Prepared:
             score.astype(np.float32, copy=False),
             source.astype(np.uint8, copy=False),
             company.astype(np.uint16, copy=False),
+            partner.astype(np.int32, copy=False),
             names,
         )
 

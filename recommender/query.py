@@ -91,6 +91,7 @@ class Ready:
 
     row: int32, (n,).  score: float32, (n,).  source: int64, (n,), position of the retriever in `names`.
     company: of how many similar members how many have each: counts, int64, (n,), and their number; None: not counted.
+    partner: int32, (n,), the item of the history that speaks most for each, -1 where none does; None: not known.
     """
 
     row: RowVector
@@ -98,6 +99,7 @@ class Ready:
     source: IntVector
     names: tuple[str, ...]
     company: tuple[IntVector, int] | None = None
+    partner: RowVector | None = None
 
     def best(self, count: int) -> Ready:
         """Return the `count` best, by falling score, ties by rising row."""

@@ -14,16 +14,14 @@ from recommender import stand_ins
 from recommender.arrangement import PINNED
 from recommender.candidates import Slate
 from recommender.history import MINUTES_PER_DAY
-from recommender.interactions import Pairs
 from recommender.partners import partners_of
 from recommender.pipeline import Recommender
 from recommender.query import Query, batch_of
 from recommender.retrievers.arrivals import ArrivalRetriever
-from recommender.retrievers.frequency import FrequencyRetriever
 from recommender.retrievers.occasion import OccasionRetriever
 from recommender.retrievers.peers import PeerRetriever
 from recommender.retrievers.popularity import PopularityRetriever, StorePopularityRetriever, TrendingRetriever
-from recommender.retrievers.repeat import RepeatRetriever
+from recommender.touches import Touch, last_purchase, touches_of
 
 Evidence = str | int | float
 
@@ -164,10 +162,9 @@ def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[R
     Args:
         slate: what `recommender` answered to `query`.
     """
-    pairs = _own_pairs(query, recommender)
     partners = partners_of(slate, query, recommender)
-    place = {} if pairs is None else _places(pairs, slate, partners, query)
-    basis = _Basis(query, recommender, pairs, place, partners, _company_of(slate, query, recommender))
+    own = _own_touches(slate, partners, query)
+    basis = _Basis(query, recommender, own, partners, _company_of(slate, query, recommender))
     reasons = []
     for row, source in zip(slate.row.tolist(), slate.source, strict=True):
         lost = slate.instead_of.get(row)
@@ -184,15 +181,14 @@ def explain(slate: Slate, query: Query, recommender: Recommender) -> list[list[R
 class _Basis:
     """What the reasons of one slate are found in.
 
-    pairs: of the member's own history, None where none is used; place: of an item's row in them.
+    own: what the member's own history says of items, by row; empty where none is used.
     partners: for items that others led to, the row of the one that speaks most for each.
     company: for items that similar members led to, how many of how many have it.
     """
 
     query: Query
     recommender: Recommender
-    pairs: Pairs | None
-    place: Mapping[int, int]
+    own: Mapping[int, Touch]
     partners: Mapping[int, int]
     company: Mapping[int, Mapping[str, Evidence]]
 
@@ -201,16 +197,13 @@ class _Basis:
         return self.query.unnamed is not None and bool(self.query.unnamed[row])
 
 
-def _places(pairs: Pairs, slate: Slate, partners: Mapping[int, int], query: Query) -> dict[int, int]:
-    """Return where in the member's pairs the rows are that reasons may be about."""
+def _own_touches(slate: Slate, partners: Mapping[int, int], query: Query) -> dict[int, Touch]:
+    """Return what the member's own history says of the rows that reasons may be about."""
+    if not query.personal or not len(query.history.item_row):
+        return {}
     before = {} if query.newcomers is None else query.newcomers.likeness.replaces
     asked = {*slate.row.tolist(), *partners.values()}
-    wanted = np.array(sorted({*asked, *(before[row] for row in asked if row in before)}), np.int64)
-    if not len(pairs.item_row):
-        return {}
-    at = np.minimum(np.searchsorted(pairs.item_row, wanted), len(pairs.item_row) - 1)
-    known = pairs.item_row[at] == wanted
-    return dict(zip(wanted[known].tolist(), at[known].tolist(), strict=True))
+    return touches_of(query.history, {*asked, *(before[row] for row in asked if row in before)})
 
 
 def _instead(row: int, lost: int, basis: _Basis) -> list[Reason]:
@@ -218,8 +211,7 @@ def _instead(row: int, lost: int, basis: _Basis) -> list[Reason]:
     if basis.hides(lost):
         return _reasons(row, stand_ins.NAME, basis)
     first = Reason(ReasonCode.IN_PLACE_OF, {"item_id": basis.recommender.items.id(lost)})
-    own = basis.pairs is not None and row in basis.place
-    return [first, *(_reasons(row, stand_ins.NAME, basis)[:1] if own else [])]
+    return [first, *(_reasons(row, stand_ins.NAME, basis)[:1] if row in basis.own else [])]
 
 
 def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
@@ -227,8 +219,8 @@ def _reasons(row: int, source: str, basis: _Basis) -> list[Reason]:
     query, recommender = basis.query, basis.recommender
     found = []
     known = query.newcomers.likeness.replaces.get(row, row) if query.newcomers is not None else row
-    if basis.pairs is not None and known in basis.place:
-        found += _own(basis.pairs, basis.place[known], recommender.day_offset_minutes)
+    if known in basis.own:
+        found.append(_own(basis.own[known], recommender.day_offset_minutes))
     code = _OF_SOURCE.get(source)
     if code in _NAMING:
         partner = basis.partners.get(row)
@@ -293,37 +285,27 @@ def _company_of(slate: Slate, query: Query, recommender: Recommender) -> dict[in
 def _named(code: ReasonCode, partner: int, basis: _Basis) -> Reason:
     """Return the reason that names another item, with the day if it was in the member's last order."""
     item: dict[str, Evidence] = {"item_id": basis.recommender.items.id(partner)}
-    pairs, at = basis.pairs, basis.place.get(partner)
+    own = basis.own.get(partner)
     asked_by_history = code is ReasonCode.BOUGHT_WITH and not len(basis.query.context)
-    if not asked_by_history or pairs is None or at is None or pairs.bought[at] == 0:
+    if not asked_by_history or own is None or not own.bought:
         return Reason(code, item)
-    offset = basis.recommender.day_offset_minutes
-    last = _day(int(pairs.last[pairs.bought > 0].max()), offset)
-    if _day(int(pairs.last[at]), offset) != last:
+    offset, minute = basis.recommender.day_offset_minutes, last_purchase(basis.query.history)
+    last = _day(own.last, offset)
+    if minute is None or _day(minute, offset) != last:
         return Reason(code, item)
     return Reason(ReasonCode.FITS_LAST_ORDER, item | {"last_on": last.isoformat()})
 
 
-def _own(pairs: Pairs, at: int, day_offset: int) -> list[Reason]:
+def _own(own: Touch, day_offset: int) -> Reason:
     """Return what the member's own history says of an item."""
-    times, last = int(pairs.bought[at]), int(pairs.last[at])
-    last_on = _day(last, day_offset).isoformat()
+    times, last_on = own.bought, _day(own.last, day_offset).isoformat()
     if times >= 2:
-        days = (last - int(pairs.first[at])) / MINUTES_PER_DAY / (times - 1)
+        days = (own.last - own.first) / MINUTES_PER_DAY / (times - 1)
         evidence: dict[str, Evidence] = {"times": times, "every_days": max(1, round(days)), "last_on": last_on}
-        return [Reason(ReasonCode.BOUGHT_REGULARLY, evidence)]
+        return Reason(ReasonCode.BOUGHT_REGULARLY, evidence)
     if times == 1:
-        return [Reason(ReasonCode.BOUGHT_BEFORE, {"times": 1, "last_on": last_on})]
-    return [Reason(ReasonCode.VIEWED, {"last_on": last_on})]
-
-
-def _own_pairs(query: Query, recommender: Recommender) -> Pairs | None:
-    """Return the member's own pairs, None where no history is used."""
-    counting = (part for part in recommender.retrievers if isinstance(part, RepeatRetriever | FrequencyRetriever))
-    repeat = next(counting, None)
-    if repeat is None or not query.personal or len(query.history.item_row) == 0:
-        return None
-    return query.pairs(repeat.weights)
+        return Reason(ReasonCode.BOUGHT_BEFORE, {"times": 1, "last_on": last_on})
+    return Reason(ReasonCode.VIEWED, {"last_on": last_on})
 
 
 def _day(minute: int, day_offset: int) -> date:

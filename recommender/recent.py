@@ -32,6 +32,9 @@ class Recent:
     returned_minute: MinuteVector
 
 
+NOTHING_NEW = Recent(Histories.empty(1), np.empty(0, np.int32), np.empty(0, np.int32))
+
+
 def read_recent(
     events: RecentEvents,
     items: IdIndex,
@@ -52,7 +55,7 @@ def read_recent(
         aliases: for an item's id the one under which the bundle knows it.
     """
     if not len(events):
-        return Recent(Histories.empty(1), np.empty(0, np.int32), np.empty(0, np.int32))
+        return NOTHING_NEW
     rows, known = items.rows([aliases.get(item_id, item_id) for item_id in events.item_id])
     valid, cancelled = _judge(events)
     kept = np.flatnonzero(known & valid)

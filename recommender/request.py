@@ -42,15 +42,16 @@ class SlateRequest:
 
 
 _PLAIN = frozenset({"scenario", "count", "subject", "store_id", "channel", "placement"})
+_NARROWING = tuple((entry.name, entry.default) for entry in fields(SlateRequest) if entry.name not in _PLAIN)
 
 
 def is_narrowed(request: SlateRequest) -> bool:
     """Tell whether a request says more than who, where and how many: its answer cannot be made again from the log."""
-    return any(
-        (found := getattr(request, entry.name)) != entry.default and not _says_nothing(found)
-        for entry in fields(request)
-        if entry.name not in _PLAIN
-    )
+    for name, default in _NARROWING:
+        found = getattr(request, name)
+        if found is not default and found != default and not _says_nothing(found):
+            return True
+    return False
 
 
 def _says_nothing(value: object) -> bool:

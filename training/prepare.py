@@ -12,6 +12,7 @@ from recommender.bundle import Array
 from recommender.events import member_subject
 from recommender.history import Histories
 from recommender.lookup import one_history
+from recommender.partners import find_partners
 from recommender.pipeline import Recommender
 from recommender.prepared import SCENARIOS, WIDTH, Prepared, check_of
 from recommender.query import Query, batch_of
@@ -37,6 +38,7 @@ class Block:
     score: npt.NDArray[np.float32]
     source: npt.NDArray[np.uint8]
     company: npt.NDArray[np.uint16]
+    partner: npt.NDArray[np.int32]
 
     @classmethod
     def of(cls, members: int) -> Block:
@@ -48,6 +50,7 @@ class Block:
             np.zeros(shape, np.float32),
             np.zeros(shape, np.uint8),
             np.zeros(shape, np.uint16),
+            np.full(shape, -1, np.int32),
         )
 
 
@@ -129,7 +132,20 @@ def _laid_out(recommender: Recommender, queries: Sequence[Query], codes: Mapping
         block.score[at] = ready.score
         block.source[at] = np.array([codes[name] for name in ready.names], np.uint8)[ready.source]
     _count_company(recommender, queries, block)
+    for at in range(len(block.row)):
+        _find_partners(recommender, queries[at * len(SCENARIOS)], block, at, tuple(codes))
     return block
+
+
+def _find_partners(recommender: Recommender, query: Query, block: Block, at: int, names: Sequence[str]) -> None:
+    """Fill in which item of one member's history speaks most for each candidate; it is the same in all placements."""
+    row, source = block.row[at].ravel(), block.source[at].ravel()
+    led: dict[str, list[int]] = {}
+    for code in np.unique(source).tolist():
+        led[names[code]] = np.unique(row[(source == code) & (row >= 0)]).tolist()
+    found = find_partners(led, query, recommender)
+    partner = [found.get((names[code], item), -1) for code, item in zip(source.tolist(), row.tolist(), strict=True)]
+    block.partner[at] = np.array(partner, np.int32).reshape(block.partner[at].shape)
 
 
 def _count_company(recommender: Recommender, queries: Sequence[Query], block: Block) -> None:

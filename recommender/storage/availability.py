@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.catalog import BoolVector, Catalog
+from recommender.filters import Packed
 from recommender.standing import Standing
 from recommender.storage.shelves import StoreCache
 from recommender.storage.stock_file import Shelf, StockFile
 
 STORES_KEPT = 256
-"""Stores whose answer stays in memory, one byte per item."""
+"""Stores whose answer stays in memory, one bit per item."""
 
 
 class Stock(Protocol):
@@ -107,7 +108,7 @@ class Availability:
         self.stock = stock
         self.standing = standing
         self._kept = kept
-        self._known: OrderedDict[str, tuple[object, int, BoolVector]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[object, int, Packed]] = OrderedDict()
         self._lock = threading.Lock()
 
     def followed_by(self, stock: Stock, standing: Standing, same_rows: bool) -> Availability:
@@ -138,14 +139,18 @@ class Availability:
             known = self._known.get(store_id)
             if known is not None and known[0] == token and (self.standing.max_age is None or known[1] == minute):
                 self._known.move_to_end(store_id)
-                return known[2]
+            else:
+                known = None
+        if known is not None:
+            return known[2].mask()
         shelf = self.stock.shelf(store_id)
         if shelf is None:
             return None
         found = self.standing.available(shelf.on_hand, shelf.as_of, minute)
         found.setflags(write=False)
+        packed = Packed.of(found)
         with self._lock:
-            self._known[store_id] = (token, minute, found)
+            self._known[store_id] = (token, minute, packed)
             if len(self._known) > self._kept:
                 self._known.popitem(last=False)
         return found

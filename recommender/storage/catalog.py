@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +29,14 @@ ORDER BY CASE WHEN other.brand = own.brand THEN 0 ELSE 1 END,
     ABS(other.price_cents - own.price_cents), other.item_id
 LIMIT ?"""
 
+_PRICED_STORES = """
+WITH RECURSIVE priced(store_id) AS (
+  SELECT MIN(store_id) FROM prices
+  UNION ALL
+  SELECT (SELECT MIN(store_id) FROM prices WHERE store_id > priced.store_id) FROM priced WHERE store_id IS NOT NULL)
+SELECT store_id FROM priced WHERE store_id IS NOT NULL"""
+"""The stores that have prices, one look into the index each."""
+
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -42,15 +52,38 @@ def read_items(
     """
     if not item_ids:
         return []
+    found = read_own(connection, item_ids)
+    return found if store_id is None else with_store_prices(connection, found, store_id, now)
+
+
+def read_own(connection: Connection, item_ids: Sequence[str]) -> list[ItemDetails]:
+    """Return the details of items with their own prices, in the order given; at least one, at most some hundred."""
     statement = f"{_ITEMS}({marks(len(item_ids))})"
     known = {row[0]: row for row in fetch(connection, statement, item_ids)}
-    prices = {} if store_id is None else _store_prices(connection, item_ids, store_id, now)
-    return [_details(item_id, known.get(item_id), prices.get(item_id)) for item_id in item_ids]
+    return [_details(item_id, known.get(item_id)) for item_id in item_ids]
+
+
+def with_store_prices(
+    connection: Connection, details: Sequence[ItemDetails], store_id: str, now: datetime
+) -> list[ItemDetails]:
+    """Return the details of items, at least one, with a store's prices where it has any now."""
+    prices = _store_prices(connection, [one.item_id for one in details], store_id, now)
+    return [
+        one
+        if one.item_id not in prices
+        else replace(one, price_cents=prices[one.item_id][0], member_price_cents=prices[one.item_id][1])
+        for one in details
+    ]
+
+
+def read_priced_stores(connection: Connection) -> frozenset[str]:
+    """Return the stores that have prices of their own."""
+    return frozenset(store_id for (store_id,) in fetch(connection, _PRICED_STORES))
 
 
 def nothing_known(item_id: str) -> ItemDetails:
     """Return the details of an item of which nothing is known."""
-    return _details(item_id, None, None)
+    return _details(item_id, None)
 
 
 def read_stand_ins(connection: Connection, item_id: str, count: int) -> list[str]:
@@ -68,17 +101,17 @@ def _store_prices(
     return {item_id: (price, member_price) for item_id, price, member_price in rows}
 
 
-def _details(item_id: str, row: tuple[Any, ...] | None, price: tuple[int, int | None] | None) -> ItemDetails:
-    _, title, attributes, category, brand, own_price, sponsored = row or (item_id, *(None,) * 6)
-    price_cents, member_price_cents = price or (own_price, None)
+def _details(item_id: str, row: tuple[Any, ...] | None) -> ItemDetails:
+    _, title, attributes, category, brand, price_cents, sponsored = row or (item_id, *(None,) * 6)
     return ItemDetails(
         item_id=item_id,
         title=title,
         titles=_titles(attributes),
-        category=category,
-        brand=brand,
+        # Of few different texts: remembered details share them.
+        category=None if category is None else sys.intern(category),
+        brand=None if brand is None else sys.intern(brand),
         price_cents=price_cents,
-        member_price_cents=member_price_cents,
+        member_price_cents=None,
         sponsored=bool(sponsored),
     )
 

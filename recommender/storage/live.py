@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from recommender.catalog import Catalog, minute_of
+from recommender.catalog import Catalog, ItemDetails, minute_of
 from recommender.errors import StoreBusyError
 from recommender.filters import MaskCache
 from recommender.ids import IdIndex
@@ -23,7 +23,9 @@ from recommender.likeness import Likeness
 from recommender.standing import Standing, StandingRows
 from recommender.storage.availability import Availability, FileStock, SqlStock, Stock
 from recommender.storage.buzz import Buzz
+from recommender.storage.catalog import read_own, read_priced_stores, with_store_prices
 from recommender.storage.database import Database
+from recommender.storage.details import Details
 from recommender.storage.experiments import read_running
 from recommender.storage.live_rows import read_changed_items, read_changes, read_stores
 from recommender.storage.live_view import LiveView
@@ -173,11 +175,17 @@ class LiveState:
             experiments=read_running(connection) if old is None or "experiments" in changed else old.experiments,
             item_masks=old.item_masks if old is not None and catalog is old.catalog else MaskCache(),
             masks=MaskCache(),
+            near={} if old is None or "stores" in changed else old.near,
             _zone=zone,
             _availability=availability,
             _listings=self._listings(connection, catalog, "assortment" in changed),
             _prices=self._prices(connection, catalog, "prices" in changed),
             _sellable={},
+            _details=old._details if old is not None and catalog is old.catalog else Details(self._read_own),
+            _priced_stores=(
+                read_priced_stores(connection) if old is None or "prices" in changed else old._priced_stores
+            ),
+            _add_store_prices=self._add_store_prices,
         )
         self._catalog, self._rows = catalog, rows
         self._seen |= {name: counters.get(name, 0) for name in changed}
@@ -253,6 +261,14 @@ class LiveState:
             return {}
         changed = set() if after is None else {row[0] for row in fetch(connection, statement, (after,))}
         return {store_id: value for store_id, value in known.items() if store_id not in changed}
+
+    def _read_own(self, item_ids: Sequence[str]) -> list[ItemDetails]:
+        with self._database.read() as connection:
+            return read_own(connection, item_ids)
+
+    def _add_store_prices(self, details: Sequence[ItemDetails], store_id: str, now: datetime) -> list[ItemDetails]:
+        with self._database.read() as connection:
+            return with_store_prices(connection, details, store_id, now)
 
     def _load(self, read: Callable[[Connection, Catalog, str], V | None], catalog: Catalog, store_id: str) -> V | None:
         with self._database.read() as connection:

@@ -21,6 +21,7 @@ def of_members(count: int) -> Prepared:
         score=np.broadcast_to(np.ones(1, np.float32), shape),
         source=np.broadcast_to(np.zeros(1, np.uint8), shape),
         company=np.broadcast_to(np.zeros(1, np.uint16), shape),
+        partner=np.broadcast_to(np.full(1, -1, np.int32), shape),
         names=("popularity",),
     )
 
