@@ -3,45 +3,31 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
 from flask import Flask, Request, Response, g, request
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-from werkzeug.datastructures import Headers
 from werkzeug.routing import BaseConverter
 
 from api.assignment import bundles_of
-from api.auth import CallerCache, MemberAccess, check_access
-from api.headers import PREFLIGHT_HEADERS, SecureHeaders, cross_origin, parse_origins
-from api.language import choose_language
-from api.logs import request_logger
+from api.auth import CallerCache
+from api.direct import Direct
+from api.exchange import Finisher, Sent, answer, begin, content, refusal
+from api.headers import SecureHeaders
 from api.member_tokens import TokenReader, TokenRules
-from api.metrics import Metrics, RequestFigures, reserve_files
+from api.metrics import Metrics, reserve_files
 from api.openapi import JSON_MEDIA_TYPE, NAME_CONVERTER, Operation, Reply
-from api.own_member import own_body, own_path
-from api.problems import (
-    INTERNAL_ERROR,
-    PROBLEM_MEDIA_TYPE,
-    UNSUPPORTED_MEDIA_TYPE,
-    FieldError,
-    ProblemError,
-    problem_of,
-)
+from api.problems import UNSUPPORTED_MEDIA_TYPE, FieldError, ProblemError
 from api.proxy import TrustedPrefix, parse_networks
 from api.rate_limits import RateLimits
-from api.reading import read_body, read_idempotency_key, read_path, read_query
 from api.routes import OPERATIONS
 from api.routes.pages import add_pages
-from api.services import Call, Services
+from api.services import Services
 from api.serving import Serving, ServingWatch
 from api.settings import ServiceSettings
-from api.trail import describe_write, note_write
+from api.trail import note_write
 from recommender.bundle import Bundle
 from recommender.errors import StoreBusyError
 from recommender.exposures import ExposureLog
@@ -60,8 +46,6 @@ logger = logging.getLogger(__name__)
 
 WARM_COUNT = 10
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 
 class NameConverter(BaseConverter):
     """A name in a path."""
@@ -79,10 +63,12 @@ def create_app(services: Services) -> Flask:
         view = _endpoint(operation, services)
         app.add_url_rule(operation.rule, operation.id, view, methods=[operation.method])
     add_pages(app)
+    finisher = Finisher(services)
     app.before_request(_starter(services))
-    app.after_request(_finisher(services))
-    app.register_error_handler(Exception, _answer_error)
-    app.wsgi_app = SecureHeaders(app.wsgi_app)  # type: ignore[method-assign]
+    app.after_request(_ender(finisher))
+    app.register_error_handler(Exception, lambda error: _response(refusal(g.call, error)))
+    direct = [operation for operation in OPERATIONS if operation.direct]
+    app.wsgi_app = SecureHeaders(Direct(app.wsgi_app, direct, services, finisher))  # type: ignore[method-assign]
     proxies = parse_networks(services.settings.trusted_proxies)
     if proxies:
         app.wsgi_app = TrustedPrefix(app.wsgi_app, proxies)  # type: ignore[method-assign]
@@ -92,9 +78,7 @@ def create_app(services: Services) -> Flask:
 def _starter(services: Services) -> Callable[[], Response | None]:
     def start() -> Response | None:
         environ = request.environ
-        sent = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = sent if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
-        g.call = Call(request_id, services.clock(), time.perf_counter())
+        g.call = begin(services, environ)
         if request.method == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
             return Response(status=204)
         return None
@@ -103,35 +87,11 @@ def _starter(services: Services) -> Callable[[], Response | None]:
 
 
 def _endpoint(operation: Operation, services: Services) -> Callable[..., Response]:
-    """Wrap a view: authorize, read what was sent, call, write what it returns."""
+    """Return what Flask calls for an operation."""
 
     def endpoint(**path: str) -> Response:
-        call: Call = g.call
-        environ = request.environ
-        call.operation = operation.id
-        if operation.scope is not None:
-            moment = time.monotonic()
-            caller = call.caller = services.callers.caller(environ.get("HTTP_AUTHORIZATION"), moment)
-            call.limit_headers = services.limits.take(caller, moment)
-            check_access(caller, operation.scope, operation.member)
-            if caller.member_id is not None and operation.member is MemberAccess.PATH:
-                own_path(path, caller.member_id)
-        if operation.localized:
-            call.language = choose_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
-        if operation.idempotent:
-            call.idempotency_key = read_idempotency_key(environ.get("HTTP_IDEMPOTENCY_KEY"))
-        values: dict[str, Any] = dict(path)
-        if path:
-            read_path(path)
-        if operation.query is not None:
-            values["query"] = read_query(operation.query, request.args.to_dict(flat=False))
-        if operation.body is not None:
-            values["body"] = read_body(operation.body, _json_bytes(request))
-            if operation.member is MemberAccess.BODY and call.caller is not None and call.caller.member_id is not None:
-                values["body"] = own_body(values["body"], call.caller.member_id)
-        call.describe = lambda: describe_write(path, values.get("body"))
-        call.streamed = operation.streamed
-        return _response(operation.view(services, call, **values))
+        sent = Sent(request.environ, path, lambda: request.args.to_dict(flat=False), lambda: _json_bytes(request))
+        return _response(answer(operation, services, g.call, sent))
 
     return endpoint
 
@@ -144,57 +104,16 @@ def _json_bytes(sent: Request) -> bytes:
 
 
 def _response(reply: Reply) -> Response:
-    body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
-    return Response(body, reply.status, dict(reply.headers), content_type=reply.media_type)
+    return Response(content(reply), reply.status, dict(reply.headers), content_type=reply.media_type)
 
 
-def _answer_error(error: Exception) -> Response:
-    call: Call = g.call
-    problem = problem_of(error)
-    call.notes["problem"] = problem.kind.name
-    if problem.kind is INTERNAL_ERROR:
-        logger.error("request_failed request_id=%s", call.request_id, exc_info=error)
-    body = orjson.dumps(problem.body(call.request_id))
-    return Response(body, problem.kind.status, problem.headers, content_type=PROBLEM_MEDIA_TYPE)
-
-
-def _finisher(services: Services) -> Callable[[Response], Response]:
-    log = request_logger(services.settings.log_level)
-    metrics = services.metrics
-    origins = parse_origins(services.settings.cors_origins)
-
-    def finish(response: Response) -> Response:
-        call: Call = g.call
-        seconds = time.perf_counter() - call.started
-        scenario = str(call.notes.get("scenario", ""))
-        metrics.note(RequestFigures(call.operation, scenario, response.status_code, seconds))
-        headers = response.headers
-        headers["X-Request-Id"] = call.request_id
-        for name, value in call.limit_headers.items():
-            headers[name] = value
-        if origins:
-            _allow_origin(headers, origins)
-        log.info(
-            "request",
-            request_id=call.request_id,
-            operation=call.operation,
-            method=request.method,
-            status=response.status_code,
-            milliseconds=round(seconds * 1000, 3),
-            key_id=call.caller.key_id if call.caller is not None else None,
-            **call.notes,
-        )
+def _ender(finisher: Finisher) -> Callable[[Response], Response]:
+    def end(response: Response) -> Response:
+        for name, value in finisher.finish(g.call, request.environ, response.status_code).items():
+            response.headers[name] = value
         return response
 
-    return finish
-
-
-def _allow_origin(headers: Headers, origins: frozenset[str]) -> None:
-    """Say whether the page that asks may read the answer, and, before a request, what it may send."""
-    allowed = cross_origin(origins, request.environ.get("HTTP_ORIGIN"))
-    headers.update(allowed)
-    if "Access-Control-Allow-Origin" in allowed and request.method == "OPTIONS":
-        headers.update(PREFLIGHT_HEADERS)
+    return end
 
 
 def build_services(settings: ServiceSettings) -> Services:

@@ -46,6 +46,7 @@ class Operation:
     `scope` None needs no key. `member`: how member tokens are taken, None: not at all. `streamed`: its writes are
     counted in the audit trail, not listed one by one. `idempotent`: the call must carry an Idempotency-Key, which
     `Call` then holds.
+    `direct`: plain calls go past Flask's routing (direct.py); only for operations that take a body, and write nothing.
     `answers` has the schema of each status that is not a problem (None: plain text).
     """
 
@@ -65,6 +66,7 @@ class Operation:
     localized: bool = False
     streamed: bool = False
     idempotent: bool = False
+    direct: bool = False
 
     @property
     def path_parameters(self) -> list[str]:

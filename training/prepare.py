@@ -132,20 +132,20 @@ def _laid_out(recommender: Recommender, queries: Sequence[Query], codes: Mapping
         block.score[at] = ready.score
         block.source[at] = np.array([codes[name] for name in ready.names], np.uint8)[ready.source]
     _count_company(recommender, queries, block)
-    for at in range(len(block.row)):
-        _find_partners(recommender, queries[at * len(SCENARIOS)], block, at, tuple(codes))
+    for member in range(len(block.row)):
+        _find_partners(recommender, queries[member * len(SCENARIOS)], block, member, tuple(codes))
     return block
 
 
-def _find_partners(recommender: Recommender, query: Query, block: Block, at: int, names: Sequence[str]) -> None:
+def _find_partners(recommender: Recommender, query: Query, block: Block, member: int, names: Sequence[str]) -> None:
     """Fill in which item of one member's history speaks most for each candidate; it is the same in all placements."""
-    row, source = block.row[at].ravel(), block.source[at].ravel()
+    row, source = block.row[member].ravel(), block.source[member].ravel()
     led: dict[str, list[int]] = {}
     for code in np.unique(source).tolist():
         led[names[code]] = np.unique(row[(source == code) & (row >= 0)]).tolist()
     found = find_partners(led, query, recommender)
     partner = [found.get((names[code], item), -1) for code, item in zip(source.tolist(), row.tolist(), strict=True)]
-    block.partner[at] = np.array(partner, np.int32).reshape(block.partner[at].shape)
+    block.partner[member] = np.array(partner, np.int32).reshape(block.partner[member].shape)
 
 
 def _count_company(recommender: Recommender, queries: Sequence[Query], block: Block) -> None:

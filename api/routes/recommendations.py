@@ -117,6 +117,7 @@ OPERATIONS = (
         body=RecommendationRequest,
         problems=(problems.NO_BUNDLE,),
         localized=True,
+        direct=True,
     ),
     Operation(
         id="post_recommendations_batch",

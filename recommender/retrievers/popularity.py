@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import numpy as np
@@ -18,17 +18,22 @@ FloatVector = npt.NDArray[np.float32]
 IntVector = npt.NDArray[np.int64]
 BoolVector = npt.NDArray[np.bool_]
 
+PLACES_KEPT = 10_000
+"""Most places of items remembered for the lists of one retriever."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankedLists:
     """Prepared lists: list i is indptr[i]:indptr[i + 1], best first.
 
     indptr: int64, (n_lists + 1,).  row: int32, (n,).  score: float32, (n,), falling within a list.
+    _places: places that were asked for, by list and row, 0 = in no place: the same few are, again and again.
     """
 
     indptr: IntVector
     row: RowVector
     score: FloatVector
+    _places: dict[tuple[int, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def take(self, which: Sequence[int | None], allowed: Sequence[BoolVector | None], count: int) -> Candidates:
         """Return the first allowed items of list which[i] for query i, or nothing where which[i] is None."""
@@ -52,8 +57,15 @@ class RankedLists:
 
     def place(self, number: int, row: int) -> int | None:
         """Return the place of an item in a list, 1 = first; None if it is not in it."""
-        found = np.flatnonzero(self.row[int(self.indptr[number]) : int(self.indptr[number + 1])] == row)
-        return int(found[0]) + 1 if len(found) else None
+        key = (number, row)
+        place = self._places.get(key)
+        if place is None:
+            found = np.flatnonzero(self.row[int(self.indptr[number]) : int(self.indptr[number + 1])] == row)
+            place = int(found[0]) + 1 if len(found) else 0
+            if len(self._places) >= PLACES_KEPT:
+                self._places.clear()
+            self._places[key] = place
+        return place or None
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays by name."""

@@ -30,14 +30,14 @@ _IS_ERASED = "SELECT 1 FROM erased_subjects WHERE subject = ?"
 _LINKED = """
 SELECT DISTINCT member_id FROM identities
 WHERE namespace = ? AND value = ? AND unlinked_at IS NULL ORDER BY member_id"""
-_SUBJECTS = """
+SUBJECTS = """
 SELECT i.namespace, i.value FROM identities i
 WHERE i.member_id = ? AND i.unlinked_at IS NULL
   AND NOT EXISTS (
     SELECT 1 FROM identities o WHERE o.namespace = i.namespace AND o.value = i.value
       AND o.member_id <> i.member_id AND o.unlinked_at IS NULL)
-  AND NOT EXISTS (SELECT 1 FROM erased_subjects e WHERE e.subject = i.namespace || ':' || i.value)
-ORDER BY i.namespace, i.value"""
+  AND NOT EXISTS (SELECT 1 FROM erased_subjects e WHERE e.subject = i.namespace || ':' || i.value)"""
+"""The identities whose histories are a member's."""
 
 _ACTIVE_LINKS = """
 SELECT namespace, value, MIN(member_id) FROM identities
@@ -165,7 +165,7 @@ def subjects_of(connection: Connection, member_id: str) -> tuple[str, ...]:
     own = member_subject(member_id)
     if fetch(connection, _IS_ERASED, (own,)):
         return ()
-    return (own, *(subject_key(*row) for row in fetch(connection, _SUBJECTS, (member_id,))))
+    return (own, *(subject_key(*row) for row in sorted(fetch(connection, SUBJECTS, (member_id,)))))
 
 
 def active_links(connection: Connection) -> Iterator[tuple[str, str]]:

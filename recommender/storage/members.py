@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from recommender.columns import LEARNED_KINDS
-from recommender.events import member_subject
+from recommender.events import member_subject, subject_key
+from recommender.storage.identities import SUBJECTS
 from recommender.storage.statements import fetch
 from recommender.storage.types import from_day_number, to_day_number
 
@@ -20,18 +21,20 @@ GUARDIAN_PERSONALIZATION = "guardian_personalization"
 """The purpose of a guardian's consent: without it a known minor gets no personal recommendations."""
 
 _MEMBER = """
-SELECT kind, household_id, home_store_id, adult, birth_date,
+SELECT 'member' AS part, m.member_id, m.kind, m.household_id, m.home_store_id, m.adult, m.birth_date,
   (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'personalization'
    ORDER BY at DESC, granted LIMIT 1),
   (SELECT 1 FROM erased_subjects WHERE subject = ?),
   (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'guardian_personalization'
    ORDER BY at DESC, granted LIMIT 1)
-FROM members WHERE member_id = ?"""
-_STRANGER = """
-SELECT NULL, NULL, NULL, NULL, NULL,
-  (SELECT granted FROM consents WHERE member_id = ? AND purpose = 'personalization'
-   ORDER BY at DESC, granted LIMIT 1),
-  (SELECT 1 FROM erased_subjects WHERE subject = ?), NULL"""
+FROM (SELECT 1 AS one) AS nobody LEFT JOIN members m ON m.member_id = ?"""
+_PROFILE = f"""{_MEMBER}
+UNION ALL
+SELECT 'link', linked.namespace, linked.value, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM ({SUBJECTS}) AS linked"""
+"""A member, and the identities whose histories are theirs."""
+
+_RECORD, _ERASED = "member", 8
+"""What begins the row of a member, and the place in it that says whether they were erased."""
 
 _REFUSED = """
 SELECT DISTINCT member_id FROM consents c WHERE purpose = 'personalization' AND NOT granted
@@ -68,13 +71,25 @@ def read_member(connection: Connection, member_id: str, now: datetime) -> Member
     A member without a row whose consent is known is an ordinary consumer with that consent. Of consents given
     at the same moment the strictest counts.
     """
-    values = (member_id, member_subject(member_id))
-    found = fetch(connection, _MEMBER, (*values, member_id, member_id))
-    recorded = bool(found)
-    if not recorded:
-        found = fetch(connection, _STRANGER, values)
-    kind, household_id, home_store_id, flag, birth_date, granted, erased, guardian = found[0]
-    if erased or (not recorded and granted is None):
+    (row,) = fetch(connection, _MEMBER, (member_id, member_subject(member_id), member_id, member_id))
+    return _member_of(row, member_id, now)
+
+
+def read_profile(connection: Connection, member_id: str, now: datetime) -> tuple[MemberRow | None, tuple[str, ...]]:
+    """Return what read_member() and identities.subjects_of() do, in one statement."""
+    own = member_subject(member_id)
+    found = fetch(connection, _PROFILE, (member_id, own, member_id, member_id, member_id))
+    row = next(row for row in found if row[0] == _RECORD)
+    if row[_ERASED]:
+        return None, ()
+    links = sorted((row[1], row[2]) for row in found if row[0] != _RECORD) if len(found) > 1 else []
+    return _member_of(row, member_id, now), (own, *(subject_key(*link) for link in links))
+
+
+def _member_of(row: tuple[Any, ...], member_id: str, now: datetime) -> MemberRow | None:
+    """Return a member from a row of _MEMBER, None if nothing is recorded or they were erased."""
+    _, recorded, kind, household_id, home_store_id, flag, birth_date, granted, erased, guardian = row
+    if erased or (recorded is None and granted is None):
         return None
     kind = kind or LEARNED_KINDS[0]
     adult = _is_adult(flag, birth_date, now)

@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from recommender.storage.events import RecentEvents, recent_events
-from recommender.storage.identities import members_of, resolve, subjects_of, subjects_of_nobody
-from recommender.storage.members import MemberRow, read_member
+from recommender.storage.identities import members_of, resolve, subjects_of_nobody
+from recommender.storage.members import MemberRow, read_member, read_profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ def read_subject_state(
     found = resolve(connection, namespace, value)
     member, refused = None, False
     if found.member_id is not None:
-        member = read_member(connection, found.member_id, now)
-        subjects = subjects_of(connection, found.member_id)
+        member, subjects = read_profile(connection, found.member_id, now)
     else:
         subjects = subjects_of_nobody(connection, namespace, value)
     if found.conflict:

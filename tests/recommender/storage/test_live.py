@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -16,7 +17,9 @@ from recommender.ids import IdIndex
 from recommender.storage import live, live_rows
 from recommender.storage.catalog import read_items
 from recommender.storage.database import Database
+from recommender.storage.details import Details
 from recommender.storage.live import LiveState, LiveView
+from recommender.storage.stock_file import Shelf
 from tests.factories import NOW, put_rows
 
 ITEMS = IdIndex.of(["a", "b", "c"])
@@ -36,6 +39,11 @@ def sqlite_state(sqlite_database: Database) -> LiveState:
 def sellable(view: LiveView, adult: bool | None = None) -> set[str]:
     allowed = view.sellable(adult)
     return {view.catalog.item_id(row) for row in range(len(view.catalog)) if allowed[row]}
+
+
+def shelf(view: LiveView, store_id: str) -> Shelf | None:
+    """Return the stock of a store as it is held in memory."""
+    return view._availability.stock.shelf(store_id)
 
 
 def stocked(view: LiveView, store_id: str) -> set[str] | None:
@@ -165,10 +173,10 @@ def test_stock_follows_what_changes(database: Database, state: LiveState) -> Non
 
 def test_stock_that_did_not_change_is_kept(database: Database, state: LiveState) -> None:
     put_rows(database, "inventory", {"store_id": "s", "item_id": "a", "on_hand": 1})
-    kept = state.current(NOW).stock("s")
+    kept = shelf(state.current(NOW), "s")
     put_rows(database, "items", {"item_id": "a", "title": "Apple"})
     put_rows(database, "inventory", {"store_id": "t", "item_id": "a", "on_hand": 1})
-    assert state.current(NOW).stock("s") is kept
+    assert shelf(state.current(NOW), "s") is kept
 
 
 def test_many_stock_changes_are_read_anew(
@@ -187,15 +195,15 @@ def test_only_so_many_stores_stay_in_memory(sqlite_database: Database) -> None:
     rows = [{"store_id": store, "item_id": "a", "on_hand": 1} for store in "xyz"]
     put_rows(sqlite_database, "inventory", *rows)
     view = state.current(NOW)
-    first = view.stock("x")
-    view.stock("y")
-    assert view.stock("x") is first
-    view.stock("z")
-    assert view.stock("x") is first
-    y = view.stock("y")
+    first = shelf(view, "x")
+    shelf(view, "y")
+    assert shelf(view, "x") is first
+    shelf(view, "z")
+    assert shelf(view, "x") is first
+    y = shelf(view, "y")
     assert y is not None
-    assert view.stock("z") is not None
-    assert view.stock("x") is not first
+    assert shelf(view, "z") is not None
+    assert shelf(view, "x") is not first
 
 
 def test_assortment(database: Database, state: LiveState) -> None:
@@ -321,3 +329,43 @@ def test_the_price_is_the_stores_price_now(database: Database) -> None:
     assert prices("s", NOW + day) == [(300, None), (60, None)]
     assert prices("t", NOW) == [(500, None), (60, None)]
     assert prices(None, NOW) == [(500, None), (60, None)]
+
+
+def test_details_are_remembered_until_the_catalogue_changes(database: Database, state: LiveState) -> None:
+    put_rows(database, "items", {"item_id": "a", "title": "Apple", "price_cents": 500})
+    first = state.current(NOW).details(["a", "x"], None, NOW)
+    assert [(one.item_id, one.title, one.price_cents) for one in first] == [("a", "Apple", 500), ("x", None, None)]
+    put_rows(database, "inventory", {"store_id": "s", "item_id": "a", "on_hand": 1})
+    assert state.current(NOW).details(["a"], None, NOW)[0] is first[0]
+    put_rows(database, "items", {"item_id": "a", "title": "Green apple"})
+    assert state.current(NOW).details(["a"], None, NOW)[0].title == "Green apple"
+
+
+def test_details_have_the_prices_of_stores(database: Database, state: LiveState) -> None:
+    put_rows(database, "items", {"item_id": "a", "price_cents": 500}, {"item_id": "b", "price_cents": 60})
+
+    def price(store_id: str | None) -> list[int | None]:
+        return [one.price_cents for one in state.current(NOW).details(["a", "b"], store_id, NOW)]
+
+    assert price("s") == [500, 60]
+    put_rows(database, "prices", *({"store_id": name, "item_id": "a", "price_cents": 480} for name in "sux"))
+    assert [price(name) for name in ("s", "t", "u", "x", None)] == [
+        [480, 60],
+        [500, 60],
+        [480, 60],
+        [480, 60],
+        [500, 60],
+    ]
+
+
+def test_only_so_many_details_stay_in_memory() -> None:
+    asked: list[str] = []
+
+    def read(item_ids: Sequence[str]) -> list[ItemDetails]:
+        asked.extend(item_ids)
+        return [ItemDetails(item_id, None, {}, None, None, None, None, False) for item_id in item_ids]
+
+    details = Details(read, kept=2)
+    for item_ids in (["a", "b", "a"], ["b"], ["c", "b"], ["b", "c"]):
+        assert [one.item_id for one in details.of(item_ids)] == item_ids
+    assert asked == ["a", "b", "c", "b"]
