@@ -77,7 +77,7 @@ def _about(secret: bytes, request: SlateRequest) -> str:
 
 
 def _signature(secret: bytes, signed: bytes) -> bytes:
-    return hmac.digest(_key(secret), signed, "sha256")[:SIGNATURE_BYTES]
+    return hashlib.blake2b(signed, digest_size=SIGNATURE_BYTES, key=_key(secret)).digest()
 
 
 @functools.lru_cache(maxsize=4)

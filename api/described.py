@@ -148,7 +148,7 @@ def _details(
     """Return what is shown of items; while the database is away only what is in memory: no title and no price."""
     if STORE_UNAVAILABLE not in flags:
         try:
-            return live.details(item_ids, store_id, call.now)
+            return live.details.of(item_ids, store_id, call.now)
         except StoreBusyError as error:
             logger.warning("items_not_read reason=%s", error.message)
             flags.append(STORE_UNAVAILABLE)

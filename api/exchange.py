@@ -15,7 +15,7 @@ import orjson
 from api.auth import MemberAccess, check_access
 from api.headers import PREFLIGHT_HEADERS, cross_origin, parse_origins
 from api.language import choose_language
-from api.logs import request_logger
+from api.logs import RequestLog
 from api.metrics import RequestFigures
 from api.openapi import Operation, Reply
 from api.own_member import own_body, own_path
@@ -102,7 +102,7 @@ class Finisher:
     """Ends requests: counts them, writes their log lines, and says which headers their answers carry beside."""
 
     def __init__(self, services: Services) -> None:
-        self._log = request_logger(services.settings.log_level)
+        self._log = RequestLog(services.settings.log_level)
         self._metrics = services.metrics
         self._origins = parse_origins(services.settings.cors_origins)
 
@@ -114,15 +114,16 @@ class Finisher:
         headers = {"X-Request-Id": call.request_id, **call.limit_headers}
         if self._origins:
             headers |= self._allowed_origin(environ.get("HTTP_ORIGIN"), method)
-        self._log.info(
-            "request",
-            request_id=call.request_id,
-            operation=call.operation,
-            method=method,
-            status=status,
-            milliseconds=round(seconds * 1000, 3),
-            key_id=call.caller.key_id if call.caller is not None else None,
-            **call.notes,
+        self._log.write(
+            {
+                "request_id": call.request_id,
+                "operation": call.operation,
+                "method": method,
+                "status": status,
+                "milliseconds": round(seconds * 1000, 3),
+                "key_id": call.caller.key_id if call.caller is not None else None,
+                **call.notes,
+            }
         )
         return headers
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from api.fields import Body, Id, UtcTime, wrong
-from recommender.context import RequestContext, SessionEvent
+from recommender.context import NO_REQUEST_CONTEXT, RequestContext, SessionEvent
 from recommender.events import EventKind
 
 MAX_BASKET = 200
@@ -47,6 +47,8 @@ class ContextBody(Body):
 
     def value(self) -> RequestContext:
         """Return the context as the core takes it, the visit in its order of time."""
+        if not self.model_fields_set:
+            return NO_REQUEST_CONTEXT
         events = self.events
         if events and events[0].occurred_at is not None:
             events = sorted(events, key=lambda event: event.occurred_at.timestamp() if event.occurred_at else 0.0)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import logging
+import socket
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from api.app import build_services, close_services, create_app
 from api.metrics import forget_process
@@ -44,6 +47,21 @@ class PlainLogger(Logger):  # type: ignore[misc]
         super().exception(msg, *args, **kwargs)
 
 
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's threaded worker, which sends the head and the body of an answer together where the system can."""
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Answer one request."""
+        if not hasattr(socket, "TCP_CORK") or conn.sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return bool(super().handle_request(req, conn))
+        conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        try:
+            return bool(super().handle_request(req, conn))
+        finally:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
+
 class Service(BaseApplication):  # type: ignore[misc]
     """Gunicorn with our settings; each worker builds its own application after the fork."""
 
@@ -59,7 +77,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             "bind": f"{settings.host}:{settings.port}",
             "workers": settings.worker_count,
             "threads": settings.threads,
-            "worker_class": "gthread",
+            "worker_class": Worker,
             "keepalive": settings.keepalive_seconds,
             "timeout": START_SECONDS,
             "graceful_timeout": settings.graceful_seconds,

@@ -84,7 +84,7 @@ class QuerySource:
         self._stores: IdIndex = recommender.stores
         self._channels = {name: code for code, name in enumerate(recommender.channels)}
         self._day_offset = recommender.day_offset_minutes
-        self._repeat = next((part for part in recommender.retrievers if isinstance(part, RepeatRetriever)), None)
+        self._repeat = recommender.part(RepeatRetriever)
         self._subjects = bundle.subjects
         self._prepared = bundle.prepared
         self._histories = bundle.histories
@@ -153,10 +153,8 @@ class QuerySource:
         placement = request.placement or live.placement(request.scenario)
         steered, arrangement, told = self._steer(request, placement, live, store_id)
         flags += told
-        ready = None
         same = history is known or np.array_equal(history.item_row, known.item_row)
-        if past is None and personal and same and not len(state.recent):
-            ready = self._ready(request, rows, arrangement, now)
+        quiet = past is None and personal and same and not len(state.recent)
         query = Query(
             scenario=request.scenario,
             count=request.count,
@@ -169,7 +167,7 @@ class QuerySource:
             arrangement=arrangement,
             newcomers=None if live.likeness is None else Newcomers(live.likeness, live.buzz),
             unnamed=None if self._rules.delicate else live.standing.delicate,
-            ready=ready,
+            ready=self._ready(request, rows, arrangement, now) if quiet else None,
         )
         return self._cooled(query, placement, live), Who(state.subjects, store_id, tuple(flags))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,7 @@ IMPERSONAL = frozenset({"popularity", "store_popularity", "trending", "occasion"
 STRANGERS_KEPT = 256
 """Most lists of candidates for strangers kept: placements times stores of one minute."""
 
+P = TypeVar("P", bound=Retriever)
 StrangerKey = tuple[Scenario, int | None, int]
 BoolVector = npt.NDArray[np.bool_]
 RowVector = npt.NDArray[np.int32]
@@ -89,6 +91,10 @@ class Recommender:
     def popularity(self) -> PopularityRetriever:
         """The retriever of last resort."""
         return next(part for part in self.retrievers if isinstance(part, PopularityRetriever))
+
+    def part(self, kind: type[P]) -> P | None:
+        """Return the retriever of a kind, None if there is none."""
+        return next((part for part in self.retrievers if type(part) is kind), None)
 
     def recommend(self, queries: Sequence[Query], stages: Stages = NO_STAGES) -> list[Slate]:
         """Return one slate per query, full whenever enough allowed items exist.
@@ -184,11 +190,11 @@ class Recommender:
         subject = scenario_mask(query, len(self.items))
         if query.scenario is not Scenario.NEW:
             return subject
-        new = next((part.arrival_row for part in self.retrievers if isinstance(part, ArrivalRetriever)), None)
-        if new is None or not len(new):
+        new = self.part(ArrivalRetriever)
+        if new is None or not len(new.arrival_row):
             return subject
         arrived = np.zeros(len(self.items), bool)
-        arrived[new] = True
+        arrived[new.arrival_row] = True
         return both(subject, arrived)
 
     def _heeded_for(self, query: Query) -> frozenset[str]:
@@ -244,7 +250,7 @@ class Recommender:
         subject: BoolVector | None,
     ) -> list[stand_ins.StandIn]:
         """Return what can take the places of sold-out candidates."""
-        part = next((part for part in self.retrievers if isinstance(part, SubstituteRetriever)), None)
+        part = self.part(SubstituteRetriever)
         if part is None:
             return []
         return stand_ins.find_stand_ins(part.likeness, query, row, score, allowed, subject)

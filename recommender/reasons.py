@@ -269,9 +269,9 @@ def _place(source: str, row: int, number: int, recommender: Recommender) -> dict
 
 def _company_of(slate: Slate, query: Query, recommender: Recommender) -> dict[int, dict[str, Evidence]]:
     """Return for items that similar members led to how many peers have bought or viewed each."""
-    peers = next((part for part in recommender.retrievers if isinstance(part, PeerRetriever)), None)
-    led = [int(row) for row, source in zip(slate.row, slate.source, strict=True) if source in _BY_MEMBERS]
-    if peers is None or not led or not query.personal or len(query.history.item_row) == 0:
+    led = [row for row, source in zip(slate.row.tolist(), slate.source, strict=True) if source in _BY_MEMBERS]
+    peers = recommender.part(PeerRetriever) if led else None
+    if peers is None or not query.personal or len(query.history.item_row) == 0:
         return {}
     if query.ready is not None and query.ready.company is not None:
         known, of = query.ready.company

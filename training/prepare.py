@@ -150,7 +150,7 @@ def _find_partners(recommender: Recommender, query: Query, block: Block, member:
 
 def _count_company(recommender: Recommender, queries: Sequence[Query], block: Block) -> None:
     """Fill in how many similar members have each candidate."""
-    part = next((part for part in recommender.retrievers if isinstance(part, PeerRetriever)), None)
+    part = recommender.part(PeerRetriever)
     if part is None:
         return
     counted, block.peers[:] = part.company(batch_of(queries[:: len(SCENARIOS)], [None] * len(block.peers)))

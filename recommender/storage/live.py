@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from recommender.catalog import Catalog, ItemDetails, minute_of
+from recommender.catalog import Catalog, minute_of
 from recommender.errors import StoreBusyError
 from recommender.filters import MaskCache
 from recommender.ids import IdIndex
@@ -23,7 +23,7 @@ from recommender.likeness import Likeness
 from recommender.standing import Standing, StandingRows
 from recommender.storage.availability import Availability, FileStock, SqlStock, Stock
 from recommender.storage.buzz import Buzz
-from recommender.storage.catalog import read_own, read_priced_stores, with_store_prices
+from recommender.storage.catalog import read_priced_stores
 from recommender.storage.database import Database
 from recommender.storage.details import Details
 from recommender.storage.experiments import read_running
@@ -159,9 +159,6 @@ class LiveState:
         if old is not None and rows is self._rows and catalog is old.catalog:
             standing = old.standing
         stock = self._stock(connection, catalog, file, "inventory" in changed)
-        availability = Availability(stock, standing)
-        if old is not None:
-            availability = old._availability.followed_by(stock, standing, _same_rows(catalog, old.catalog))
         placed = "scenario_versions" in changed
         view = LiveView(
             catalog=catalog,
@@ -176,16 +173,12 @@ class LiveState:
             item_masks=old.item_masks if old is not None and catalog is old.catalog else MaskCache(),
             masks=MaskCache(),
             near={} if old is None or "stores" in changed else old.near,
+            details=self._details(connection, catalog, "prices" in changed),
             _zone=zone,
-            _availability=availability,
+            _availability=self._availability(stock, standing, catalog),
             _listings=self._listings(connection, catalog, "assortment" in changed),
             _prices=self._prices(connection, catalog, "prices" in changed),
             _sellable={},
-            _details=old._details if old is not None and catalog is old.catalog else Details(self._read_own),
-            _priced_stores=(
-                read_priced_stores(connection) if old is None or "prices" in changed else old._priced_stores
-            ),
-            _add_store_prices=self._add_store_prices,
         )
         self._catalog, self._rows = catalog, rows
         self._seen |= {name: counters.get(name, 0) for name in changed}
@@ -239,6 +232,13 @@ class LiveState:
             shelves = changed_stock(connection, catalog, shelves, self._seen["inventory"])
         return SqlStock(StoreCache(partial(self._load, read_stock, catalog), self._stores_kept, shelves.items()))
 
+    def _availability(self, stock: Stock, standing: Standing, catalog: Catalog) -> Availability:
+        """Return what stores have, with what is remembered of them if it still holds."""
+        old = self._view
+        if old is None:
+            return Availability(stock, standing)
+        return old._availability.followed_by(stock, standing, _same_rows(catalog, old.catalog))
+
     def _listings(self, connection: Connection, catalog: Catalog, changed: bool) -> StoreCache[Listing]:
         """Return the assortments, those that were read and still hold at once."""
         known = {} if self._view is None else dict(self._view._listings.known())
@@ -253,6 +253,12 @@ class LiveState:
         kept = self._still_holding(connection, catalog, known, _PRICE_CHANGES, after)
         return StoreCache(partial(self._load, read_prices, catalog), self._stores_kept, kept.items())
 
+    def _details(self, connection: Connection, catalog: Catalog, changed: bool) -> Details:
+        """Return what is shown of items, with those remembered whose catalogue still holds."""
+        old = self._view
+        priced = read_priced_stores(connection) if old is None or changed else old.details.priced_stores
+        return Details(self._database, priced, None if old is None or catalog is not old.catalog else old.details.known)
+
     def _still_holding(
         self, connection: Connection, catalog: Catalog, known: dict[str, V], statement: str, after: int | None
     ) -> dict[str, V]:
@@ -261,14 +267,6 @@ class LiveState:
             return {}
         changed = set() if after is None else {row[0] for row in fetch(connection, statement, (after,))}
         return {store_id: value for store_id, value in known.items() if store_id not in changed}
-
-    def _read_own(self, item_ids: Sequence[str]) -> list[ItemDetails]:
-        with self._database.read() as connection:
-            return read_own(connection, item_ids)
-
-    def _add_store_prices(self, details: Sequence[ItemDetails], store_id: str, now: datetime) -> list[ItemDetails]:
-        with self._database.read() as connection:
-            return with_store_prices(connection, details, store_id, now)
 
     def _load(self, read: Callable[[Connection, Catalog, str], V | None], catalog: Catalog, store_id: str) -> V | None:
         with self._database.read() as connection:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 import numpy as np
 import numpy.typing as npt
 
-from recommender.catalog import BoolVector, Catalog, CentsVector, ItemDetails, StoreFacts
+from recommender.catalog import BoolVector, Catalog, CentsVector, StoreFacts
 from recommender.experiments import EVERYWHERE
 from recommender.filters import MaskCache
 from recommender.likeness import Likeness
@@ -33,6 +33,7 @@ class LiveView:
     placements: what marketers set, by scenario.  experiments: the one that runs, by scenario.
     item_masks: of filters that ask for nothing but items; kept as long as the catalogue is.
     masks: of filters that ask for prices, stock or the time as well, and of what several stores have together.
+    details: what is shown of items.
     near: by store, or None, the stores that its customers reach; filled when asked, kept as long as the stores are.
     """
 
@@ -48,14 +49,12 @@ class LiveView:
     item_masks: MaskCache
     masks: MaskCache
     near: dict[str | None, Sequence[str]]
+    details: Details
     _zone: tzinfo
     _availability: Availability
     _listings: StoreCache[Listing]
     _prices: StoreCache[PriceList]
     _sellable: dict[bool, BoolVector]
-    _details: Details
-    _priced_stores: Set[str]
-    _add_store_prices: Callable[[Sequence[ItemDetails], str, datetime], list[ItemDetails]]
 
     def placement(self, scenario: str) -> Placement:
         """Return what marketers set of a scenario."""
@@ -99,20 +98,6 @@ class LiveView:
         Raises: StoreBusyError if the store must be read and the database is away.
         """
         return self._availability.stock.on_hand(store_id, rows)
-
-    def details(self, item_ids: Sequence[str], store_id: str | None, now: datetime) -> list[ItemDetails]:
-        """Return what is shown of items, in the order given; an unknown item has nothing but its id.
-
-        Args:
-            item_ids: at most some hundred.
-            store_id: whose prices hold; where it has none for an item now, the item's own price holds.
-            now: the present.
-        Raises: StoreBusyError if some must be read and the database is away.
-        """
-        found = self._details.of(item_ids)
-        if store_id not in self._priced_stores or store_id is None or not found:
-            return found
-        return self._add_store_prices(found, store_id, now)
 
     def assortment(self, store_id: str) -> BoolVector | None:
         """Tell which items a store lists now; None if it has no assortment rows: everything may be shown.

@@ -87,7 +87,7 @@ def test_the_bundle_that_was_served_is_worth_what_it_earned(shop: Services) -> N
     assert (estimates["items"], estimates["customers"]) == (40 * COUNT, 40)
     assert estimates["logged"]["value"] == pytest.approx(1 / COUNT), "each bought the first of five"
     # Slates as ranked agree at all positions, shuffled ones here and there.
-    assert 0.75 < estimates["matched"] < 1.0
+    assert 0.6 < estimates["matched"] < 1.0
     assert estimates["snips"]["value"] == pytest.approx(1 / COUNT, abs=0.05)
     assert estimates["mean_weight"]["low"] < 1.0 < estimates["mean_weight"]["high"] + 0.25
 

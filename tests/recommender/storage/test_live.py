@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -333,19 +332,19 @@ def test_the_price_is_the_stores_price_now(database: Database) -> None:
 
 def test_details_are_remembered_until_the_catalogue_changes(database: Database, state: LiveState) -> None:
     put_rows(database, "items", {"item_id": "a", "title": "Apple", "price_cents": 500})
-    first = state.current(NOW).details(["a", "x"], None, NOW)
+    first = state.current(NOW).details.of(["a", "x"], None, NOW)
     assert [(one.item_id, one.title, one.price_cents) for one in first] == [("a", "Apple", 500), ("x", None, None)]
     put_rows(database, "inventory", {"store_id": "s", "item_id": "a", "on_hand": 1})
-    assert state.current(NOW).details(["a"], None, NOW)[0] is first[0]
+    assert state.current(NOW).details.of(["a"], None, NOW)[0] is first[0]
     put_rows(database, "items", {"item_id": "a", "title": "Green apple"})
-    assert state.current(NOW).details(["a"], None, NOW)[0].title == "Green apple"
+    assert state.current(NOW).details.of(["a"], None, NOW)[0].title == "Green apple"
 
 
 def test_details_have_the_prices_of_stores(database: Database, state: LiveState) -> None:
     put_rows(database, "items", {"item_id": "a", "price_cents": 500}, {"item_id": "b", "price_cents": 60})
 
     def price(store_id: str | None) -> list[int | None]:
-        return [one.price_cents for one in state.current(NOW).details(["a", "b"], store_id, NOW)]
+        return [one.price_cents for one in state.current(NOW).details.of(["a", "b"], store_id, NOW)]
 
     assert price("s") == [500, 60]
     put_rows(database, "prices", *({"store_id": name, "item_id": "a", "price_cents": 480} for name in "sux"))
@@ -358,14 +357,8 @@ def test_details_have_the_prices_of_stores(database: Database, state: LiveState)
     ]
 
 
-def test_only_so_many_details_stay_in_memory() -> None:
-    asked: list[str] = []
-
-    def read(item_ids: Sequence[str]) -> list[ItemDetails]:
-        asked.extend(item_ids)
-        return [ItemDetails(item_id, None, {}, None, None, None, None, False) for item_id in item_ids]
-
-    details = Details(read, kept=2)
-    for item_ids in (["a", "b", "a"], ["b"], ["c", "b"], ["b", "c"]):
-        assert [one.item_id for one in details.of(item_ids)] == item_ids
-    assert asked == ["a", "b", "c", "b"]
+def test_only_so_many_details_stay_in_memory(sqlite_database: Database) -> None:
+    details = Details(sqlite_database, frozenset(), kept=2)
+    for item_ids, kept in ((["a", "b", "a"], "ab"), (["b"], "ab"), (["c", "b"], "c"), (["b", "c"], "bc")):
+        assert [one.item_id for one in details.of(item_ids, None, NOW)] == item_ids
+        assert set(details.known) == set(kept)
