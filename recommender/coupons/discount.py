@@ -44,10 +44,9 @@ class OfferUse:
     by_member: int = 0
 
 
-UNUSED = OfferUse()
-
-
-def assess(offer: Offer, basket: Basket, taken_cents: Sequence[int] = (), use: OfferUse = UNUSED) -> Discount | Refused:
+def assess(
+    offer: Offer, basket: Basket, taken_cents: Sequence[int] = (), use: OfferUse | None = None
+) -> Discount | Refused:
     """Decide whether an offer applies to a basket, and the exact discount in cents.
 
     Restricted goods count neither for the minimum spend nor for the discount. Of the rest in scope, E cents:
@@ -60,10 +59,11 @@ def assess(offer: Offer, basket: Basket, taken_cents: Sequence[int] = (), use: O
         offer: the terms.
         basket: what is bought, where, when and by whom.
         taken_cents: what other coupons took off each line already, aligned with the lines; empty: nothing.
-        use: how often the offer was given out, where its stock and limit are to be looked at.
+        use: how often the offer was given out; None: its stock and limit are not looked at, as for a coupon that
+            is held.
     Returns: the discount, or the first reason against it.
     """
-    refused = _refused_terms(offer, basket) or _refused_use(offer, use)
+    refused = _refused_terms(offer, basket) or (None if use is None else _refused_use(offer, use))
     if refused is not None:
         return refused
     amounts = _eligible(offer, basket, taken_cents)

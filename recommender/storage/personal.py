@@ -64,6 +64,8 @@ PERSONAL = (
     Personal("exposures", "subject", True, Fate.UNNAMED, "occurred_at", ("subject", "experiment_unit")),
     Personal("events", "subject", True, Fate.UNNAMED, "occurred_at", PERSONAL_COLUMNS),
     Personal("coupons", "member_id", False, Fate.BOOK, "issued_at"),
+    Personal("wallet_coupons", "member_id", False, Fate.BOOK, "issued_at"),
+    Personal("coupon_counters", "subject", False, Fate.DELETED, "at"),
     Personal("sends", "member_id", False, Fate.BOOK, "sent_at"),
     Personal("redemptions", "member_id", False, Fate.BOOK, "redeemed_at"),
 )

@@ -113,7 +113,6 @@ def test_the_minimum_spend_counts_goods_in_scope_after_other_promotions() -> Non
         ({"fulfilment": frozenset({"delivery"})}, Refusal.WRONG_FULFILMENT),
         ({"segments": frozenset({"gold"})}, Refusal.NOT_IN_SEGMENT),
         ({"scope": Scope.of(items=["other"])}, Refusal.NOTHING_IN_SCOPE),
-        ({"stock": 0}, Refusal.OUT_OF_STOCK),
     ],
 )
 def test_conditions_that_are_not_met(terms: dict[str, Any], expected: Refusal) -> None:
@@ -141,6 +140,12 @@ def test_points_that_are_missing_or_unknown() -> None:
     costly = offer(OfferKind.AMOUNT_OFF, 100, points_cost=10)
     assert reason(assess(costly, basket(member=MemberFacts(points=7)))) == (Refusal.NOT_ENOUGH_POINTS, 3)
     assert reason(assess(costly, basket())) == (Refusal.NOT_ENOUGH_POINTS, 10)
+
+
+def test_stock_that_is_gone_is_no_matter_of_coupons_that_are_held() -> None:
+    gone = offer(OfferKind.AMOUNT_OFF, 100, stock=0)
+    assert reason(assess(gone, basket(), use=OfferUse())) == (Refusal.OUT_OF_STOCK, None)
+    assert sum(taken(assess(gone, basket()))) == 100
 
 
 def test_a_member_who_has_had_enough() -> None:

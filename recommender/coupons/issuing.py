@@ -1,0 +1,190 @@
+"""issue(): gives coupons out, each only if everything allows it; what cannot be looked up counts against it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from sqlalchemy.engine import Connection
+
+from recommender.coupons.counters import Count, move, take
+from recommender.coupons.coupon_rows import add_coupons
+from recommender.coupons.ledger import Entry, note
+from recommender.coupons.offers import Offer, Wallet
+from recommender.coupons.purchases import Holder, read_holders
+from recommender.coupons.refusals import Refusal
+from recommender.coupons.store import OfferBook, read_offers
+from recommender.coupons.supervision import state_of
+from recommender.coupons.wallet import Coupon, Outcome, RiskQuestion, Status, Turn, refusal
+from recommender.storage.statements import fetch
+from recommender.storage.types import to_micros
+
+_CAMPAIGN = "SELECT starts_at, ends_at FROM campaigns WHERE campaign_id = ?"
+_HELD_OUT = "SELECT DISTINCT campaign_id FROM sends WHERE member_id = ? AND arm = 'holdout'"
+_OFFERS_OF = "SELECT offers FROM campaigns WHERE campaign_id = ?"
+_EXTERNAL = "SELECT COUNT(*) FROM coupons WHERE member_id = ? AND offer_id = ? AND status <> 'voided'"
+_CLAIMS = (
+    ("device", Count.DEVICE, Refusal.DEVICE_LIMIT),
+    ("payer", Count.PAYER, Refusal.PAYER_LIMIT),
+    ("phone", Count.PHONE, Refusal.PHONE_LIMIT),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IssueRequest:
+    """A coupon that somebody wants to give to a member.
+
+    campaign_id: whose budget pays, and whose holdout counts.  service: given by hand, outside of campaigns.
+    expires_at: aware; the offer's end if that is earlier.  device, payer, phone: keyed hashes of who claims it.
+    """
+
+    offer_id: str
+    member_id: str
+    campaign_id: str | None = None
+    service: bool = False
+    expires_at: datetime | None = None
+    device: str | None = None
+    payer: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was looked up for a call: offers, members, campaigns by id with their times in microseconds."""
+
+    book: OfferBook
+    holders: Mapping[str, Holder]
+    campaigns: Mapping[str, tuple[int, int]]
+
+
+def issue(turn: Turn, requests: Sequence[IssueRequest]) -> list[Outcome]:
+    """Give out coupons, inside a write transaction; one outcome per request, in order.
+
+    Stock and limits move by conditional updates: of N callers at a limit of L exactly L succeed.
+    """
+    known = _look_up(turn.connection, requests)
+    return [_issue_one(turn, request, known) for request in requests]
+
+
+def _look_up(connection: Connection, requests: Sequence[IssueRequest]) -> _Known:
+    campaigns = {}
+    for campaign_id in sorted({one.campaign_id for one in requests if one.campaign_id is not None}):
+        rows = fetch(connection, _CAMPAIGN, (campaign_id,))
+        if rows:
+            campaigns[campaign_id] = (int(rows[0][0]), int(rows[0][1]))
+    book = read_offers(connection, {one.offer_id for one in requests})
+    return _Known(book, read_holders(connection, [one.member_id for one in requests]), campaigns)
+
+
+def _issue_one(turn: Turn, request: IssueRequest, known: _Known) -> Outcome:
+    offer = known.book.offers.get(request.offer_id)
+    if offer is None:
+        unusable = request.offer_id in known.book.unusable
+        return refusal(Refusal.OFFER_UNUSABLE if unusable else Refusal.UNKNOWN_OFFER)
+    reason = (
+        _offer_against(turn, offer)
+        or _member_against(turn.connection, request, offer, known.holders.get(request.member_id))
+        or _campaign_against(turn, request, known.campaigns)
+        or _risk_against(turn, request)
+        or _limits_against(turn, request, offer)
+    )
+    if reason is not None:
+        return refusal(reason)
+    ends = [time for time in (request.expires_at, offer.valid_until) if time is not None]
+    coupon = Coupon(
+        coupon_id=secrets.token_hex(16),
+        offer_id=offer.offer_id,
+        member_id=request.member_id,
+        campaign_id=request.campaign_id,
+        status=Status.ISSUED,
+        service=request.service,
+        issued_at=turn.now,
+        expires_at=min(ends) if ends else None,
+    )
+    add_coupons(turn.connection, [coupon])
+    note(turn, coupon, Entry.ISSUE, details="service" if request.service else None)
+    return Outcome(coupon.coupon_id, coupon)
+
+
+def _offer_against(turn: Turn, offer: Offer) -> Refusal | None:
+    if offer.wallet is Wallet.EXTERNAL:
+        return Refusal.EXTERNAL_WALLET
+    if offer.assumed:
+        return Refusal.VALUE_UNKNOWN
+    if offer.valid_until is not None and offer.valid_until <= turn.now:
+        return Refusal.ENDED
+    return state_of(turn.connection, offer).refusal
+
+
+def _member_against(
+    connection: Connection, request: IssueRequest, offer: Offer, holder: Holder | None
+) -> Refusal | None:
+    if holder is None:
+        return Refusal.UNKNOWN_MEMBER
+    if holder.kind == "blocked" or not (holder.eligible or request.service):
+        return Refusal.MEMBER_NOT_ELIGIBLE
+    if offer.segments and offer.segments.isdisjoint(holder.facts.segments):
+        return Refusal.NOT_IN_SEGMENT
+    if request.service and request.campaign_id is None:
+        return None
+    return Refusal.HELD_OUT if _held_out(connection, request) else None
+
+
+def _held_out(connection: Connection, request: IssueRequest) -> bool:
+    """Tell whether the member is kept from the campaign, or from one that the offer belongs to."""
+    for (campaign_id,) in fetch(connection, _HELD_OUT, (request.member_id,)):
+        if campaign_id == request.campaign_id:
+            return True
+        rows = fetch(connection, _OFFERS_OF, (campaign_id,))
+        if rows and rows[0][0] and request.offer_id in orjson.loads(rows[0][0]):
+            return True
+    return False
+
+
+def _campaign_against(turn: Turn, request: IssueRequest, campaigns: Mapping[str, tuple[int, int]]) -> Refusal | None:
+    if request.campaign_id is None:
+        return None
+    if request.campaign_id not in campaigns:
+        return Refusal.UNKNOWN_CAMPAIGN
+    start, end = campaigns[request.campaign_id]
+    return None if start <= to_micros(turn.now) < end else Refusal.CAMPAIGN_NOT_RUNNING
+
+
+def _risk_against(turn: Turn, request: IssueRequest) -> Refusal | None:
+    question = RiskQuestion("issue", request.member_id, request.offer_id, device=request.device)
+    return None if allowed(turn, question) else Refusal.RISK_REFUSED
+
+
+def allowed(turn: Turn, question: RiskQuestion) -> bool:
+    """Ask the risk hook; one that fails has refused."""
+    try:
+        return bool(turn.rules.risk(question))
+    except Exception:  # somebody else's code: whatever it raises, no coupon
+        return False
+
+
+def _limits_against(turn: Turn, request: IssueRequest, offer: Offer) -> Refusal | None:
+    """Count the coupon against every limit; where one has no room, give back what was counted before."""
+    wanted = [(Count.STOCK, "", offer.stock, Refusal.OUT_OF_STOCK)]
+    wanted.append((Count.MEMBER, request.member_id, _own_limit(turn.connection, request, offer), Refusal.MEMBER_LIMIT))
+    for name, kind, reason in _CLAIMS:
+        claimed: str | None = getattr(request, name)
+        if claimed is not None and turn.rules.claim_limit:
+            wanted.append((kind, claimed, turn.rules.claim_limit, reason))
+    for place, (kind, subject, limit, reason) in enumerate(wanted):
+        if not take(turn.connection, kind, offer.offer_id, subject, 1, limit, turn.now):
+            for before, held, _, _ in wanted[:place]:
+                move(turn.connection, before, offer.offer_id, held, -1, turn.now)
+            return reason
+    return None
+
+
+def _own_limit(connection: Connection, request: IssueRequest, offer: Offer) -> int | None:
+    """Return the member's limit less the coupons of this offer that another system gave them."""
+    if offer.per_member_limit is None:
+        return None
+    others = int(fetch(connection, _EXTERNAL, (request.member_id, offer.offer_id))[0][0])
+    return offer.per_member_limit - others
