@@ -1,0 +1,7 @@
+"""The metadata that all tables belong to."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
