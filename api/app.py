@@ -28,6 +28,7 @@ from api.services import Services
 from api.serving import Serving, ServingWatch
 from api.settings import ServiceSettings
 from api.trail import note_write
+from api.wallet import wallet_rules
 from recommender.bundle import Bundle
 from recommender.errors import StoreBusyError
 from recommender.exposures import ExposureLog
@@ -147,6 +148,7 @@ def build_services(settings: ServiceSettings) -> Services:
         hash_key=hash_key,
         stock=stock,
         clock=_now,
+        wallet=wallet_rules(settings),
     )
 
 

@@ -144,6 +144,7 @@ appear in answers.
 _PATH_MEANINGS = {
     "member_id": "The member.",
     "item_id": "The item.",
+    "offer_id": "The offer.",
     "name": "What it is called.",
     "purpose": "What the member agrees to, or not.",
 }
@@ -152,6 +153,7 @@ _TAGS = {
     "recommendations": "Slates of items for members, identities and unknown customers.",
     "events": "What customers did; changes their next answer.",
     "catalog": "Items, stores, stock, members and identities.",
+    "coupons": "Offers, and the wallet: issue, lock, redeem, give back.",
     "scenarios": "What marketers set of each placement, every version of it.",
     "reports": "What came of recommendations, and experiments between two ways to make them.",
     "members": "What is held on one member: profile, what was shown, consents, export, erasure.",

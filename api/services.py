@@ -14,6 +14,7 @@ from api.metrics import Metrics
 from api.rate_limits import RateLimits
 from api.serving import ServingWatch
 from api.settings import ServiceSettings
+from recommender.coupons.wallet import WalletRules
 from recommender.exposures import ExposureLog
 from recommender.storage.database import Database
 from recommender.storage.hashing import HashKey
@@ -25,7 +26,8 @@ class Services:
     """What views may use; nothing in it belongs to one request.
 
     channels: known channels.  hash_key: keys the hashes of phone numbers and e-mail addresses.  stock: keeps the
-    stock file, if no other process of the host does.  clock: the present, aware, in UTC.
+    stock file, if no other process of the host does.  clock: the present, aware, in UTC.  wallet: what holds for all
+    coupons.
     """
 
     settings: ServiceSettings
@@ -40,6 +42,7 @@ class Services:
     stock: StockKeeper
     clock: Callable[[], datetime]
     exports: ExportGate = field(default_factory=ExportGate)
+    wallet: WalletRules = field(default_factory=WalletRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,51 @@ class ServiceSettings(CoreSettings):
             minimum=1,
         ),
     )
+    coupon_seconds: float = field(
+        default=10.0,
+        metadata=setting(
+            "How often the worker ends locks and coupons whose time is over, and looks for offers that run away.",
+            unit="seconds",
+            minimum=0.1,
+            maximum=3600,
+        ),
+    )
+    coupon_lock_seconds: int = field(
+        default=900,
+        metadata=setting("How long an order may hold a coupon.", unit="seconds", minimum=1, maximum=86400),
+    )
+    coupon_code_seconds: int = field(
+        default=300,
+        metadata=setting("How long a till code is valid.", unit="seconds", minimum=10, maximum=86400),
+    )
+    coupon_claim_limit: int = field(
+        default=5,
+        metadata=setting(
+            "Coupons of one offer that one device, one payer or one phone number may claim; 0: any number.",
+            unit="coupons",
+            minimum=0,
+        ),
+    )
+    coupon_breaker_redemptions: int = field(
+        default=10_000,
+        metadata=setting(
+            "Redemptions of one offer within an hour that freeze it; 0: any number.", unit="redemptions", minimum=0
+        ),
+    )
+    coupon_breaker_share: float = field(
+        default=0.8,
+        metadata=setting(
+            "Share of what the goods of an hour cost that an offer may take off; above it, it is frozen.",
+            minimum=0,
+            maximum=1,
+        ),
+    )
+    coupon_risk_hook: str = field(
+        default="",
+        metadata=setting(
+            "A function, as module:name, that may refuse before a coupon is issued or redeemed. Empty: none."
+        ),
+    )
     log_level: str = field(
         default="info",
         metadata=setting("Least level that is logged.", choices=("debug", "info", "warning", "error")),
