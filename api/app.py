@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 
 from api.assignment import bundles_of
 from api.auth import CallerCache
+from api.coupon_rules import wallet_rules
 from api.direct import Direct
 from api.exchange import Finisher, Sent, answer, begin, content, refusal
 from api.headers import SecureHeaders
@@ -28,7 +29,6 @@ from api.services import Services
 from api.serving import Serving, ServingWatch
 from api.settings import ServiceSettings
 from api.trail import note_write
-from api.wallet import wallet_rules
 from recommender.bundle import Bundle
 from recommender.errors import StoreBusyError
 from recommender.exposures import ExposureLog

@@ -9,6 +9,8 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily
 
 from api.services import Services
+from recommender.coupons.ledger import count_breaches
+from recommender.coupons.supervision import frozen_offers
 from recommender.errors import MemberwiseError
 from recommender.exposures import spool_files
 from recommender.storage.backlog import Backlog, read_backlog
@@ -30,10 +32,13 @@ def measure(services: Services, now: datetime) -> list[GaugeMetricFamily]:
     try:
         with services.database.read() as connection:
             backlog = read_backlog(connection)
+            breaches, frozen = count_breaches(connection), len(frozen_offers(connection))
     except MemberwiseError:
         found.append(_gauge("database_up", "Whether the database answers.", 0))
     else:
         found.append(_gauge("database_up", "Whether the database answers.", 1))
+        found.append(_gauge("coupon_breaches", "Redemptions that went beyond what was allowed.", breaches))
+        found.append(_gauge("offers_frozen", "Offers that are frozen.", frozen))
         found += _spool(services.settings.spool_folder, backlog.drained) + _events(backlog, now)
     return found
 

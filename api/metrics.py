@@ -22,6 +22,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from api.settings import METRICS_FOLDER_VARIABLE
+from recommender.coupons.wallet import Outcome
 from recommender.stages import Stage
 
 logger = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class Metrics:
         self.event_lag = self._histogram(
             "event_lag_seconds", "From the oldest event of a call to its arrival.", EVENT_LAG_SECONDS
         )
+        self._coupons = self._counter("coupons", "Coupons that writes asked for.", "operation", "result")
         self.exposures_failed = self._counter("exposures_failed", "Slates served without a recorded exposure.")
         self.bundle_failures = self._counter("bundle_failures", "Promoted bundles that could not be served.")
         self.bundle_swaps = self._counter("bundle_swaps", "Bundles taken into service.")
@@ -127,6 +129,11 @@ class Metrics:
     def note(self, figures: SlateFigures | RequestFigures) -> None:
         """Have a slate or a request counted soon."""
         self._noted.append(figures)
+
+    def note_coupons(self, operation: str, outcomes: Sequence[Outcome]) -> None:
+        """Count what came of coupons: `done`, `repeated`, or the reason of a refusal."""
+        found = Tally((operation, _result(one)) for one in outcomes)
+        _add(self._coupons, found)
 
     def count(self) -> None:
         """Count what was noted so far."""
@@ -197,6 +204,12 @@ class _Measured(Collector):
     def collect(self) -> Sequence[GaugeMetricFamily]:
         """Return the figures."""
         return self._families
+
+
+def _result(one: Outcome) -> str:
+    if one.refused is not None:
+        return str(one.refused.reason)
+    return "repeated" if one.repeated else "done"
 
 
 def _add(counter: Counter, amounts: Mapping[Any, float]) -> None:

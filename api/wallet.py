@@ -1,12 +1,10 @@
-"""The wallet over HTTP: rules from settings, requests from bodies, outcomes as answers tell them."""
+"""The wallet over HTTP: requests from bodies, outcomes as answers tell them."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import importlib
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 
 import orjson
 from pydantic import BaseModel
@@ -16,7 +14,6 @@ from api.coupon_schemas import CouponRef, IssueRow, PurchaseBody
 from api.idempotency import once
 from api.openapi import Reply
 from api.services import Call, Services
-from api.settings import ServiceSettings
 from recommender.coupons.codes import coupons_of
 from recommender.coupons.discount import Refused
 from recommender.coupons.issuing import IssueRequest
@@ -24,26 +21,11 @@ from recommender.coupons.purchases import Purchase, PurchaseLine
 from recommender.coupons.refusal_texts import sentence
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.requests import CLOSED, earlier_request, keep_request
-from recommender.coupons.wallet import Outcome, RiskQuestion, Turn, WalletRules, refusal
-from recommender.errors import SettingsError
+from recommender.coupons.wallet import Outcome, Turn, refusal
 from recommender.storage.hashing import HashKey, hash_value
 
 Body = dict[str, object]
 Work = Callable[[Turn], list[Outcome]]
-
-
-def wallet_rules(settings: ServiceSettings) -> WalletRules:
-    """Return what holds for all coupons. Raises: SettingsError if the risk hook cannot be had."""
-    rules = {
-        "lock": timedelta(seconds=settings.coupon_lock_seconds),
-        "code": timedelta(seconds=settings.coupon_code_seconds),
-        "claim_limit": settings.coupon_claim_limit,
-        "breaker_redemptions": settings.coupon_breaker_redemptions,
-        "breaker_share": settings.coupon_breaker_share,
-    }
-    if settings.coupon_risk_hook:
-        rules["risk"] = _risk_hook(settings.coupon_risk_hook)
-    return WalletRules(**rules)  # type: ignore[arg-type]
 
 
 def do_once(services: Services, call: Call, body: BaseModel, request_no: str | None, work: Work) -> Reply:
@@ -59,7 +41,9 @@ def do_once(services: Services, call: Call, body: BaseModel, request_no: str | N
             if kept is not None:
                 answer: Body = orjson.loads(kept)
                 return answer
-        done = outcomes_body(work(turn), call.language)
+        outcomes = work(turn)
+        services.metrics.note_coupons(call.operation, outcomes)
+        done = outcomes_body(outcomes, call.language)
         if request_no is not None:
             keep_request(connection, call.operation, request_no, content, orjson.dumps(done).decode(), call.now)
         return done
@@ -162,18 +146,3 @@ def _hashed(key: HashKey, kind: str, value: str | None) -> str | None:
     if value is None:
         return None
     return hmac.new(key.secret, f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()
-
-
-def _risk_hook(place: str) -> Callable[[RiskQuestion], bool]:
-    module, _, name = place.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingsError(
-            f"The risk hook cannot be loaded: {error}.",
-            field="MEMBERWISE_COUPON_RISK_HOOK",
-            value=place,
-            accepted="module:function",
-        ) from error
-    hook: Callable[[RiskQuestion], bool] = found
-    return hook

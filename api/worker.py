@@ -10,7 +10,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from api.coupon_rules import wallet_rules
 from api.settings import ServiceSettings
+from recommender.coupons.codes import prune_codes
+from recommender.coupons.counters import prune_claims
+from recommender.coupons.offline import follow_external
+from recommender.coupons.supervision import freeze_runaways
+from recommender.coupons.undoing import CHUNK_COUPONS, expire
+from recommender.coupons.wallet import Turn, WalletRules
 from recommender.errors import MemberwiseError
 from recommender.exposures import read_spool, remove_finished, spool_files
 from recommender.registry import Registry
@@ -28,6 +35,9 @@ IDLE_SECONDS = 0.5
 
 
 PRUNE_EVERY = timedelta(hours=1)
+FOLLOW_EVERY = timedelta(minutes=1)
+WORKER = "worker"
+"""Stands in the ledger for what the worker does by itself."""
 
 
 @dataclass(slots=True)
@@ -95,7 +105,35 @@ def compact_events(
     return compact(database, open_event_log(settings), keep_after, now, minimum_rows)
 
 
+def tend_coupons(database: Database, rules: WalletRules, now: datetime) -> int:
+    """End locks, coupons and codes whose time is over, and freeze offers that run away; return how many ended."""
+    total = 0
+    while True:
+        with database.write(durable=True) as connection:
+            ended = expire(Turn(connection, rules, now, WORKER))
+        total += ended
+        if ended < CHUNK_COUPONS:
+            break
+    with database.write(durable=True) as connection:
+        prune_codes(connection, now)
+        freeze_runaways(connection, rules, now)
+    return total
+
+
+def follow_coupons(database: Database, now: datetime) -> None:
+    """Count what other systems redeemed against budgets."""
+    with database.write(durable=True) as connection:
+        follow_external(connection, now)
+
+
+def prune_coupons(database: Database, before: datetime) -> int:
+    """Forget the hashes of devices, payers and phone numbers that claimed nothing since; return how many."""
+    with database.write() as connection:
+        return prune_claims(connection, before)
+
+
 def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
+    rules = wallet_rules(settings)
     return [
         Task(
             "drain_spool",
@@ -116,6 +154,17 @@ def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
             "prune_audit",
             PRUNE_EVERY,
             lambda now: prune_audit(database, now - timedelta(days=settings.audit_days)),
+        ),
+        Task(
+            "tend_coupons",
+            timedelta(seconds=settings.coupon_seconds),
+            lambda now: tend_coupons(database, rules, now),
+        ),
+        Task("follow_coupons", FOLLOW_EVERY, lambda now: follow_coupons(database, now)),
+        Task(
+            "prune_coupons",
+            PRUNE_EVERY,
+            lambda now: prune_coupons(database, now - timedelta(days=settings.audit_days)),
         ),
         Task(
             "compact_events",

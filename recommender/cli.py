@@ -35,6 +35,7 @@ COMMANDS: dict[str, CommandPlace] = {
     "keys": CommandPlace("api.key_commands:keys", "Create, rotate, list and revoke keys."),
     "compact": CommandPlace("api.commands:compact", "Copy live events to the event log."),
     "erase": CommandPlace("api.erase_command:erase", "Erase members and prove it."),
+    "coupons": CommandPlace("api.coupon_commands:coupons", "Look after coupons: list, import, reconcile, balance."),
     "reports": CommandPlace("api.report_commands:reports", "What came of recommendations."),
     "doctor": CommandPlace("api.commands:doctor", "Check the installation and its data."),
 }

@@ -32,6 +32,7 @@ _TAKE = """
 UPDATE coupon_counters SET used = used + ?, at = ? WHERE kind = ? AND owner = ? AND subject = ? AND used <= ?"""
 _MOVE = """
 UPDATE coupon_counters SET used = used + ?, at = ? WHERE kind = ? AND owner = ? AND subject = ?"""
+_PRUNE = "DELETE FROM coupon_counters WHERE kind IN ('device', 'payer', 'phone') AND at < ?"
 _USED = "SELECT used FROM coupon_counters WHERE kind = ? AND owner = ? AND subject = ?"
 
 
@@ -65,6 +66,11 @@ def move(connection: Connection, kind: Count, owner: str, subject: str, amount: 
     if execute(connection, _MOVE, values) == 0 and amount > 0:
         execute(connection, _BEGIN, (kind, owner, subject, to_micros(now)))
         execute(connection, _MOVE, values)
+
+
+def prune_claims(connection: Connection, before: datetime) -> int:
+    """Forget claims by device, payer and phone that did not move since, inside a write transaction; return how many."""
+    return execute(connection, _PRUNE, (to_micros(before),))
 
 
 def used(connection: Connection, kind: Count, owner: str, subject: str = "") -> int:

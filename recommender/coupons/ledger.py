@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy.engine import Connection
@@ -9,7 +11,7 @@ from sqlalchemy.engine import Connection
 from recommender.coupons.counters import Count, move
 from recommender.coupons.wallet import Coupon, Status, Turn
 from recommender.storage.statements import execute, fetch
-from recommender.storage.types import to_micros
+from recommender.storage.types import from_micros, to_micros
 
 
 class Entry(StrEnum):
@@ -64,6 +66,35 @@ def note(
         *(to_micros(turn.now), order_id or coupon.order_id, turn.request_no, store_id, turn.caller, details),
     )
     execute(turn.connection, _INSERT, values)
+
+
+_READ = """
+SELECT entry, status, reserved_cents, spent_cents, at, order_id, request_no, store_id, caller, details
+FROM coupon_ledger WHERE coupon_id = ? ORDER BY sequence"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the ledger; see the table."""
+
+    entry: Entry
+    status: Status | None
+    reserved_cents: int
+    spent_cents: int
+    at: datetime
+    order_id: str | None
+    request_no: str | None
+    store_id: str | None
+    caller: str
+    details: str | None
+
+
+def read_ledger(connection: Connection, coupon_id: str) -> list[Line]:
+    """Return what happened to a coupon, in order."""
+    return [
+        Line(Entry(entry), None if status is None else Status(status), reserved, spent, from_micros(at), *rest)
+        for entry, status, reserved, spent, at, *rest in fetch(connection, _READ, (coupon_id,))
+    ]
 
 
 _ISSUED = "SELECT COUNT(*) FROM coupon_ledger WHERE entry = 'issue'"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
@@ -163,7 +162,7 @@ def _runaway(rules: WalletRules, redeemed: int, reserved: int, goods: int) -> st
     return None
 
 
-def frozen_offers(connection: Connection) -> Iterable[tuple[str, str]]:
+def frozen_offers(connection: Connection) -> list[tuple[str, str]]:
     """Return the frozen offers with the reason of each, by id."""
     return [
         (row[0], row[1])

@@ -31,9 +31,15 @@ WRITES = (
     ("PUT", "/v1/stock-policies", {"policies": [{"category": "", "trust": "untracked"}]}),
     ("POST", "/v1/items/i03:recall", {"reason": "x"}),
     ("POST", "/v1/inventory:adjust", {"adjustments": [{"store_id": "s1", "item_id": "i03", "delta": 1}]}),
+    ("PUT", "/v1/offers", {"offers": [{"offer_id": "o1", "kind": "gift"}]}),
+    ("POST", "/v1/coupons:issue", {"coupons": [{"offer_id": "o1", "member_id": "m01"}]}),
+    ("POST", "/v1/coupons:redeem", {"order_id": "o", "coupons": [{"coupon_id": "c"}]}),
     ("PUT", "/v1/identities", {"identities": [{"namespace": "card", "value": "c", "member_id": "m01"}]}),
 )
 TABLES = ("events", "items", "stores", "members", "inventory", "prices", "stock_policies", "recalls", "identities")
+TABLES += ("offers", "wallet_coupons", "coupon_ledger")
+ONCE = ("/v1/inventory:adjust", "/v1/coupons:")
+"""Paths that ask for an Idempotency-Key."""
 
 
 @pytest.fixture
@@ -45,7 +51,9 @@ def impatient(shop_settings: ServiceSettings) -> Iterator[Services]:
 
 @pytest.fixture
 def client(impatient: Services) -> CheckedClient:
-    return CheckedClient(create_app(impatient), make_key(impatient.database, "recommend", "events", "catalog"))
+    return CheckedClient(
+        create_app(impatient), make_key(impatient.database, "recommend", "events", "catalog", "coupons")
+    )
 
 
 def database_file(services: Services) -> Path:
@@ -125,7 +133,7 @@ def test_writes_answer_503_and_leave_nothing_behind(
     before = counts(impatient)
     ask(client, member_id="m01")
     with fault(impatient):  # type: ignore[operator]
-        headers = {"Idempotency-Key": "k"} if path.endswith(":adjust") else {}
+        headers = {"Idempotency-Key": "k"} if path.startswith(ONCE) else {}
         response = client.call(method, path, json=body, headers=headers)
         assert response.status_code == 503, response.text
         assert response.json["type"].endswith("store-busy")

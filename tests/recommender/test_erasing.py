@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 
 from api.settings import ServiceSettings
 from api.worker import compact_events
+from recommender.coupons.counters import Count, take
+from recommender.coupons.coupon_rows import add_coupons
+from recommender.coupons.wallet import Coupon, Status
 from recommender.erasing import Applied, apply_erasures, proof_document
 from recommender.events import Event, EventKind
 from recommender.registry import Registry
@@ -227,19 +231,27 @@ def test_books_are_kept_until_their_time_is_over(database_url: str, tmp_path: Pa
         )
         sent = {"campaign_id": "k", "member_id": "m05", "offer_id": "o", "sent_at": NOW}
         upsert(connection, "sends", [sent, sent | {"member_id": "m06"}], NOW)
+        coupon = Coupon("w1", "o", "m05", None, Status.ISSUED, False, NOW, None)
+        add_coupons(connection, [coupon, replace(coupon, coupon_id="w2", member_id="m06")])
+        for member_id in ("m05", "m06"):
+            take(connection, Count.MEMBER, "o", member_id, 1, 5, NOW)
     erasure = sweep(opened, ask(opened), NOW)
     assert {table: entry["rows"] for table, entry in erasure.proof["sql"].items()} == {
         "members": 1,
         "events": 80,
         "redemptions": 2,
         "coupons": 1,
+        "wallet_coupons": 1,
+        "coupon_counters": 1,
         "sends": 1,
     }
     assert purge_books(opened, 3650, NOW) == 2, "the old redemption, and a coupon without a date"
     with opened.read() as connection:
         assert fetch(connection, "SELECT member_id, redemption_id FROM redemptions") == [(erasure.pseudonym, "r1")]
         assert sorted(fetch(connection, "SELECT member_id FROM sends")) == [(erasure.pseudonym,), ("m06",)]
-    assert purge_books(opened, 0, NOW + timedelta(days=1)) == 2
+        assert sorted(fetch(connection, "SELECT member_id FROM wallet_coupons")) == [(erasure.pseudonym,), ("m06",)]
+        assert fetch(connection, "SELECT subject FROM coupon_counters") == [("m06",)]
+    assert purge_books(opened, 0, NOW + timedelta(days=1)) == 3
     with opened.read() as connection:
         assert fetch(connection, "SELECT member_id FROM sends") == [("m06",)]
         assert list_erasures(connection)[0].reference == reference_of("m05", KEY)
