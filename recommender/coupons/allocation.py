@@ -22,7 +22,7 @@ import numpy.typing as npt
 from recommender.coupons import dual
 from recommender.coupons.demand import Pool, Rules, answer
 from recommender.coupons.exchange import Exchange
-from recommender.coupons.holdings import Holdings, Reach, hold
+from recommender.coupons.holdings import Holdings, Reach, closeness, held_amounts, hold
 from recommender.coupons.limits import FloatVector, IntVector, Limit, LimitTable, Unit
 from recommender.coupons.matrices import Matrices, check, tiles
 from recommender.coupons.polish import polish
@@ -32,13 +32,17 @@ from recommender.errors import InputError
 SEED = 20
 """Of the sample; a plan must not depend on chance."""
 LEAST_SAMPLE = 4000
-SAMPLE_SHARE = 0.02
+GROWTH = 5
 SAMPLE_PER_ROW = 100
-MOST_PASSES = 6
-NEAR_SHARE = 0.125
+MOST_PASSES = 10
+FIRST_TRUST = 4.0
+FIRST_FINE = 1e-4
+FEW_ROWS = 64
+NEAR_SHARE = 1 / 12
 LEAST_NEAR = 20_000
-REPAIRED = 30_000
-"""Members near a change among whom a plan is repaired, at most."""
+LEAST_REPAIRED = 4000
+REPAIRED_PER_ROW = 100
+"""Members near a change among whom a plan is repaired, for each row of a limit."""
 LIFT = 2.0**-24
 """Largest lift of a value that makes equal members differ, as a part of the mean value of a coupon."""
 CLOSE_ENOUGH = 1e-8
@@ -97,8 +101,8 @@ def allocate(matrices: Matrices, terms: Terms) -> Plan:
     Raises: InputError for values, costs or limits that are out of range or do not fit one another.
     """
     task = _task(matrices, terms)
-    price, width = _first_prices(task)
-    holdings, price, bound = _settle(task, price, width)
+    price, nearness = _first_prices(task)
+    holdings, price, bound = _settle(task, price, nearness)
     _repair(task, holdings, price)
     return _plan(task, holdings, price, min(bound, holdings.bound))
 
@@ -136,33 +140,66 @@ def parts(task: Task):  # type: ignore[no-untyped-def]
     return tiles(task.matrices, task.table, task.give, task.lift)
 
 
-def _first_prices(task: Task) -> tuple[FloatVector, float]:
-    """Find prices on a sample of the members; returns them, and the margin of members that may be near a change."""
+def _first_prices(task: Task) -> tuple[FloatVector, _Nearness]:
+    """Find prices on samples of growing size; returns them, and which members may be near a change."""
     table, n_members = task.table, task.matrices.n_members
+    rows = int(table.real.sum())
     price = np.zeros(len(table.amount))
-    wanted = max(LEAST_SAMPLE, int(SAMPLE_SHARE * n_members), SAMPLE_PER_ROW * int(table.real.sum()))
-    size = min(wanted, max(n_members // 8, LEAST_NEAR), n_members)
-    size = n_members if size > n_members // 2 else size
-    pool = _sample(task, size)
-    if not size or not table.n_offers:
-        return price, 1.0
-    free = answer(pool, table.charge(price, pool.member), table, task.rules)
-    width = max(float(free.worth.mean()), 1e-6)
-    share = size / n_members
-    low, high = np.zeros(len(price)), np.where(table.real, np.inf, 0.0)
-    problem = dual.Problem(pool, table, task.rules, table.amount * share, low, high)
-    price, _ = dual.minimise(problem, price, width)
+    largest = min(max(int(NEAR_SHARE * n_members), LEAST_NEAR), n_members)
+    everyone = _sample(task, largest)
+    width, seen, close = 1.0, 0, np.ones(1)
+    typical_cost = _typical_cost(everyone)
+    while seen < largest:
+        size = min(max(seen * GROWTH, LEAST_SAMPLE, SAMPLE_PER_ROW * rows), largest)
+        pool = everyone.part(_evenly(largest, size))
+        if not seen:
+            free = answer(pool, table.charge(price, pool.member), table, task.rules)
+            width = max(float(free.worth.mean()), 1e-6)
+        problem = dual.Problem(
+            pool,
+            table,
+            task.rules,
+            table.amount * (size / n_members),
+            np.zeros(len(price)),
+            np.where(table.real, np.inf, 0.0),
+            _typical_weight(table, typical_cost),
+            int(0.25 * (rows * size) ** 0.5) if size < n_members else 0,
+            0.1 * CLOSE_ENOUGH * width * size,
+        )
+        price, _ = dual.minimise(problem, price, width)
+        close = closeness(pool, answer(pool, table.charge(price, pool.member), table, task.rules), typical_cost)
+        seen = size
+        width = float(np.quantile(close, min(0.5, 3 * (rows / size) ** 0.5)))
+    most = min(1.0, 0.9 * largest / n_members)
+    wanted = min(most, REPAIRED_PER_ROW * max(rows, 20) / max(n_members, 1))
+    kept = float(np.quantile(close, max(wanted, min(most, 3 * (rows / max(seen, 1)) ** 0.5))))
+    return price, _Nearness(min(width, kept), np.inf if largest == n_members else kept, largest, typical_cost)
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearness:
+    """Which members may be near a change: closer than `moving` where prices are sought, than `kept` where plans are.
+
+    most: members that may be kept.  typical_cost: cents, of a coupon.
+    """
+
+    moving: float
+    kept: float
+    most: int
+    typical_cost: float
+
+
+def _evenly(n_members: int, size: int) -> IntVector:
+    """Return `size` of the numbers below n_members, drawn evenly, always the same, in order."""
     if size == n_members:
-        return price, width
-    margin = answer(pool, table.charge(price, pool.member), table, task.rules).margin
-    moved = min(1.0, 6 * (int(table.real.sum()) / size) ** 0.5)
-    return price, float(np.quantile(margin, min(moved, NEAR_SHARE)))
+        return np.arange(n_members)
+    return np.sort(np.random.default_rng(SEED).choice(n_members, size, replace=False))
 
 
 def _sample(task: Task, size: int) -> Pool:
     """Return members drawn evenly, always the same, in order."""
     n_members, k = task.matrices.n_members, task.table.n_offers
-    drawn = np.sort(np.random.default_rng(SEED).choice(n_members, size, replace=False)) if size < n_members else np.arange(n_members)
+    drawn = _evenly(n_members, size)
     value, cost = np.empty((k, size)), np.empty((k, size))
     for pool in parts(task):
         first, last = np.searchsorted(drawn, (pool.member[0], pool.member[-1] + 1))
@@ -171,66 +208,84 @@ def _sample(task: Task, size: int) -> Pool:
     return Pool(value, cost, drawn)
 
 
-def _settle(task: Task, price: FloatVector, margin: float) -> tuple[Holdings, FloatVector, float]:
+def _settle(task: Task, price: FloatVector, nearness: _Nearness) -> tuple[Holdings, FloatVector, float]:
     """Correct the prices pass by pass, among the members near a change, until no pass can lower the dual any more.
 
     Returns: what members hold at the best prices met, these prices, and the lowest bound.
     """
-    n_members = task.matrices.n_members
-    most = max(LEAST_NEAR, int(NEAR_SHARE * n_members))
+    reach = Reach(nearness.kept, nearness.most, nearness.typical_cost)
     best, bound, expected, edge = price, np.inf, -np.inf, True
+    few = int(task.table.real.sum()) <= FEW_ROWS
+    trust, fine = FIRST_TRUST, CLOSE_ENOUGH / 8 if few else FIRST_FINE
     for turn in range(MOST_PASSES):
-        holdings = hold(parts(task), n_members, task.table, task.rules, price, Reach(margin, most))
-        if holdings.bound <= bound:
+        holdings = hold(parts(task), task.matrices.n_members, task.table, task.rules, price, reach)
+        gained, missed = bound - holdings.bound, holdings.bound - expected
+        if gained >= 0:
             best, bound = price, holdings.bound
-        else:
-            margin /= 4
-        print("  turn", turn, "bound", holdings.bound, "expected", expected, "near", len(holdings.margin), "margin", margin)
-        if (not edge and holdings.bound - expected <= CLOSE_ENOUGH * holdings.bound) or not len(holdings.margin):
+        if turn:
+            trust *= 2.0 if missed <= gained / 4 else 0.5
+        close = CLOSE_ENOUGH * holdings.bound
+        if not edge and missed <= close and fine <= CLOSE_ENOUGH or not len(holdings.closeness):
             break
         if turn == MOST_PASSES - 1:
             break
-        price, expected, edge = _corrected(task, holdings, price, margin)
-        if not edge: margin /= 2
+        fine = max(min(fine, abs(gained) / holdings.bound) / 32, CLOSE_ENOUGH / 8)
+        price, expected, edge = _corrected(task, holdings, price, nearness, trust, fine * holdings.bound)
     if price is not best:
-        holdings = hold(parts(task), n_members, task.table, task.rules, best, Reach(margin, most))
+        holdings = hold(parts(task), task.matrices.n_members, task.table, task.rules, best, reach)
     return holdings, best, bound
 
 
-def _corrected(task: Task, holdings: Holdings, price: FloatVector, margin: float) -> tuple[FloatVector, float, bool]:
+def _corrected(
+    task: Task, holdings: Holdings, price: FloatVector, nearness: _Nearness, trust: float, close_enough: float
+) -> tuple[FloatVector, float, bool]:
     """Minimise the dual among the members near a change, over prices at which the others are hardly near one.
 
+    Args:
+        trust: how far a price may move the worth of a typical coupon, in units of nearness.
+        close_enough: cents, see dual.Problem.
     Returns: the prices; what the dual is there if the others have not changed, which is at most what it is; whether
         the prices would go further.
     """
     table = task.table
-    left = np.where(table.real, table.amount - holdings.settled, 0.0)
-    step = margin / (4 * _typical_weight(table, holdings.near))
+    pool = holdings.near.part(np.flatnonzero(holdings.closeness < nearness.moving))
+    demand = answer(pool, table.charge(price, pool.member), table, task.rules)
+    _, cost = held_amounts(pool, demand.chosen)
+    settled = holdings.used.copy()
+    for place, offer in enumerate(demand.chosen):
+        settled -= table.usage(pool.member, offer, cost[place])
+    left = np.where(table.real, table.amount - settled, 0.0)
+    typical = _typical_weight(table, nearness.typical_cost)
+    step = trust * nearness.moving / typical
     low, high = np.maximum(price - step, 0.0), np.where(table.real, price + step, 0.0)
-    problem = dual.Problem(holdings.near, table, task.rules, left, low, high)
+    problem = dual.Problem(pool, table, task.rules, left, low, high, typical, 0, close_enough)
     # What settled members are worth changes with the prices by what they use.
-    fixed = holdings.settled_worth + float(holdings.settled @ price)
-    price, lowest = dual.minimise(problem, price, margin / 2)
+    fixed = holdings.worth - float(demand.worth.sum()) + float(settled @ price)
+    price, lowest = dual.minimise(problem, price, nearness.moving / 4)
     edge = bool((((price <= low) & (low > 0)) | ((price >= high) & table.real)).any())
     return price, lowest + fixed, edge
 
 
-def _typical_weight(table: LimitTable, pool: Pool) -> FloatVector:
-    """Return what a coupon adds to each row, in the mean, float64 (rows,), at least 1."""
-    mean = {
-        Unit.COST: float(np.abs(pool.cost[np.isfinite(pool.value)]).mean()) if np.isfinite(pool.value).any() else 1.0,
-        Unit.LIABILITY: float(table.worst[:-1].mean()) if len(table.worst) > 1 else 1.0,
-        Unit.COUPONS: 1.0,
-    }
+def _typical_cost(pool: Pool) -> float:
+    """Return the mean cost of a coupon, cents, at least 1."""
+    possible = np.isfinite(pool.value)
+    return max(float(np.abs(pool.cost[possible]).mean()), 1.0) if possible.any() else 1.0
+
+
+def _typical_weight(table: LimitTable, typical_cost: float) -> FloatVector:
+    """Return what a typical coupon adds to each row, float64 (rows,), at least 1."""
+    worst = float(table.worst[:-1].mean()) if table.n_offers else 1.0
+    mean = {Unit.COST: typical_cost, Unit.LIABILITY: max(worst, 1.0), Unit.COUPONS: 1.0}
     sizes = [len(limit.amounts) + 1 for limit in table.limits]
-    return np.repeat([max(mean[limit.unit], 1.0) for limit in table.limits], sizes)
+    return np.repeat([mean[limit.unit] for limit in table.limits], sizes)
 
 
 def _repair(task: Task, holdings: Holdings, price: FloatVector) -> None:
     """Bring the holdings within every limit, and use what is left."""
-    if len(holdings.margin) > REPAIRED:
-        some = np.sort(np.argpartition(holdings.margin, REPAIRED)[:REPAIRED])
-        holdings.near, holdings.margin = holdings.near.part(some), holdings.margin[some]
+    wanted = max(LEAST_REPAIRED, REPAIRED_PER_ROW * int(task.table.real.sum()))
+    if len(holdings.closeness) > wanted:
+        some = np.sort(np.argpartition(holdings.closeness, wanted)[:wanted])
+        holdings.near, holdings.closeness = holdings.near.part(some), holdings.closeness[some]
     exchange = Exchange(holdings, task.table, task.rules, price)
     meet_offer_limits(exchange)
     meet_other_limits(exchange)

@@ -24,20 +24,20 @@ from recommender.coupons.demand import Pool, Rules, answer
 from recommender.coupons.limits import BoolVector, FloatVector, LimitTable
 
 STAGES = 24
-STEPS = 12
+STEPS = 20
 SHRINK = 0.25
 """Width of a stage over that of the stage before."""
-SETTLED = 1e-9
-"""A step that lowers the dual by a smaller part of it ends a stage."""
-SMOOTH_ENOUGH = 1e-9
-"""Rounding that adds a smaller part to the dual ends the search."""
+SETTLED = 0.1
+"""A step that is hoped to lower the dual by a smaller part of what rounding adds to it is a stage's last."""
+REACH = 4.0
+"""Widths by which a step may change what a typical coupon is worth after charges, about: damping keeps it shorter."""
 SUFFICIENT = 1e-4
 """Part of the decrease foretold by the slope that a step must reach (Armijo's rule)."""
 HALVINGS = 12
 SOLVE_STEPS = 40
 SOLVE_ACCURACY = 1e-3
-DAMPING = 1e-3
-"""Part of the curvature added to it; and of the widest stage's, where nobody is near a change any more."""
+DAMPING = 1e-6
+"""Part of the curvature that is added to it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +47,10 @@ class Problem:
     left: float64, (rows,), what the members of the pool may use: of a sample, its share of the limits; beside members
         whose choice is taken as settled, what those leave.
     low, high: float64, (rows,), bounds of the prices; high may be inf.
+    typical: float64, (rows,), what a typical coupon adds to each row.
+    near_enough: the search ends when no more members are within the width of a change: on a sample, when chance moves
+        as many.
+    close_enough: the search ends when rounding adds no more cents to the dual.
     """
 
     pool: Pool
@@ -55,6 +59,9 @@ class Problem:
     left: FloatVector
     low: FloatVector
     high: FloatVector
+    typical: FloatVector
+    near_enough: int
+    close_enough: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +94,7 @@ class _Point:
     exact: float
     slope: FloatVector
     curvature: _Curvature
+    near: int
 
 
 def minimise(problem: Problem, price: FloatVector, width: float) -> tuple[FloatVector, float]:
@@ -98,47 +106,50 @@ def minimise(problem: Problem, price: FloatVector, width: float) -> tuple[FloatV
     Returns: the best prices met, and the dual of the pool there.
     """
     best, lowest = price, np.inf
-    floor = np.zeros(len(price))
     for _ in range(STAGES):
         point = _look(problem, price, width)
         if point.exact < lowest:
             best, lowest = price, point.exact
         for _ in range(STEPS):
-            floor = np.maximum(floor, DAMPING * point.curvature.diagonal())
-            moved, following = _step(problem, price, point, floor, width)
+            moved, following, hoped = _step(problem, price, point, width)
             if following is None:
                 break
-            gained = point.rounded - following.rounded
+            settled = hoped <= SETTLED * (point.rounded - point.exact)
             price, point = moved, following
             if point.exact < lowest:
                 best, lowest = price, point.exact
-            if gained <= SETTLED * abs(point.rounded):
+            if settled:
                 break
-        if point.rounded - point.exact <= SMOOTH_ENOUGH * abs(point.exact):
+        if point.rounded - point.exact <= problem.close_enough or point.near <= problem.near_enough:
             break
         width *= SHRINK
     return best, lowest
 
 
 def _step(
-    problem: Problem, price: FloatVector, point: _Point, floor: FloatVector, width: float
-) -> tuple[FloatVector, _Point | None]:
-    """Take one projected Newton step; None instead of a point where no step helps."""
+    problem: Problem, price: FloatVector, point: _Point, width: float
+) -> tuple[FloatVector, _Point | None, float]:
+    """Take one projected Newton step.
+
+    Returns: the prices; the dual there, None where no step helps; by how much a full step was hoped to lower it.
+    """
     slope = point.slope
     held = ((price <= problem.low) & (slope > 0)) | ((price >= problem.high) & (slope < 0))
     free = problem.table.real & ~held & (slope != 0)
     if not free.any():
-        return price, None
-    direction = _solve(point.curvature, -slope, floor, free)
+        return price, None, 0.0
+    damping = np.abs(slope) * problem.typical / (REACH * width)
+    direction = _solve(point.curvature, -slope, damping, free)
+    hoped = -float(slope @ direction) / 2
     length = 1.0
     for _ in range(HALVINGS):
         moved = np.clip(price + length * direction, problem.low, problem.high)
         foretold = float(slope @ (price - moved))
         following = _look(problem, moved, width)
         if foretold > 0 and following.rounded <= point.rounded - SUFFICIENT * foretold:
-            return moved, following
+            return moved, following, hoped
         length /= 3
-    return price, None
+    return price, None, hoped
 
 
 def _look(problem: Problem, price: FloatVector, width: float) -> _Point:
@@ -156,7 +167,7 @@ def _look(problem: Problem, price: FloatVector, width: float) -> _Point:
     exact = float(problem.left @ price + demand.worth.sum())
     rounded = exact + float((short**2).sum()) / (4 * width)
     slope = np.where(table.real, problem.left - used - shifted, 0.0)
-    return _Point(rounded, exact, slope, curvature)
+    return _Point(rounded, exact, slope, curvature, len(near))
 
 
 def _costs(pool: Pool, offer: npt.NDArray[np.int16], at: npt.NDArray[np.intp] | None = None) -> FloatVector:
@@ -181,11 +192,11 @@ def _moves(
     return _Curvature(np.array(rows), np.array(weights), scale, len(table.amount))
 
 
-def _solve(curvature: _Curvature, wanted: FloatVector, floor: FloatVector, free: BoolVector) -> FloatVector:
+def _solve(curvature: _Curvature, wanted: FloatVector, damping: FloatVector, free: BoolVector) -> FloatVector:
     """Solve (curvature + damping) x = wanted on the free rows by preconditioned conjugate gradients."""
-    damping = DAMPING * curvature.diagonal() + floor
-    damping = np.where(damping > 0, damping, max(damping.max(initial=0.0), 1e-12))
-    scale = np.where(free, 1 / (curvature.diagonal() + damping), 0.0)
+    diagonal = curvature.diagonal()
+    damping = damping + DAMPING * diagonal
+    scale = np.where(free, 1 / np.where(free, diagonal + damping, 1.0), 0.0)
     solution = np.zeros(len(wanted))
     rest = np.where(free, wanted, 0.0)
     conditioned = scale * rest

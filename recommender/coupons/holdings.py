@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recommender.coupons.demand import Demand, OfferMatrix, Pool, Rules, answer, mark_error
+from recommender.coupons.demand import Demand, OfferMatrix, OfferVector, Pool, Rules, answer, mark_error
 from recommender.coupons.limits import FloatVector, IntVector, LimitTable
 
 ROUNDING = 2.0**-49
@@ -25,8 +25,8 @@ class Holdings:
     offer: int16, (cap, n); k = none.  value: float64, (cap, n), cents.  cost: float64, (cap, n), whole cents.
     used: float64, (rows,), whole numbers.
     bound: no feasible plan is worth more, whatever was rounded.
-    near: the members who would most nearly choose something else, and by how much: float64, (m,).
-    settled: float64, (rows,), what the members use who are not among them.
+    near: the members who would most nearly choose something else, and how nearly: float64, (m,), see closeness().
+    worth: cents, the sum over members of what their choice is worth after charges.
     """
 
     offer: OfferMatrix
@@ -35,17 +35,30 @@ class Holdings:
     used: FloatVector
     bound: float
     near: Pool
-    margin: FloatVector
-    settled: FloatVector
-    settled_worth: float
+    closeness: FloatVector
+    worth: float
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Which members a pass keeps: those with a margin below `margin`, at most `most` of them."""
+    """Which members a pass keeps: those closer than `closeness`, at most `most` of them.
 
-    margin: float
+    typical_cost: cents, of a coupon, see closeness().
+    """
+
+    closeness: float
     most: int
+    typical_cost: float
+
+
+def closeness(pool: Pool, demand: Demand, typical_cost: float) -> FloatVector:
+    """Return by what change of prices members would choose something else, float64 (m,), in cents for a typical coupon.
+
+    This is the margin of the choice, over how much more than a typical coupon it feels a change of the price of a cent.
+    """
+    enter, leave = demand.next_best(np.arange(len(pool.member)))
+    moved = np.abs(costs_of(pool, enter) - costs_of(pool, leave))
+    return demand.margin / (1.0 + moved / typical_cost)
 
 
 def hold(parts: Iterable[Pool], n_members: int, table: LimitTable, rules: Rules, price: FloatVector, reach: Reach) -> Holdings:
@@ -59,7 +72,7 @@ def hold(parts: Iterable[Pool], n_members: int, table: LimitTable, rules: Rules,
     offer = np.full(shape, table.n_offers, np.int16)
     value, cost = np.zeros(shape), np.zeros(shape)
     used = np.zeros(len(price))
-    keeper = _Keeper(table, reach)
+    keeper = _Keeper(table.n_offers, reach)
     worths, rounded = [], 0.0
     for pool in parts:
         demand = answer(pool, table.charge(price, pool.member), table, rules)
@@ -70,11 +83,11 @@ def hold(parts: Iterable[Pool], n_members: int, table: LimitTable, rules: Rules,
             used += table.usage(pool.member, offer[place, at], cost[place, at])
         worths.append(math.fsum(demand.worth))
         rounded += len(pool.member) * _largest(pool, price)
-        keeper.look(pool, demand, cost[:, at])
+        keeper.look(pool, demand)
     exact = math.fsum((*worths, *(price * table.amount)))
     bound = exact + abs(exact) * SUM_ROUNDING + rules.cap * rounded * (ROUNDING + mark_error(table.n_offers))
-    near, margin = keeper.kept()
-    return Holdings(offer, value, cost, used, bound, near, margin, used - keeper.used, math.fsum(worths) - keeper.worth)
+    near, close = keeper.kept()
+    return Holdings(offer, value, cost, used, bound, near, close, math.fsum(worths))
 
 
 def held_amounts(pool: Pool, chosen: OfferMatrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -87,6 +100,13 @@ def held_amounts(pool: Pool, chosen: OfferMatrix) -> tuple[npt.NDArray[np.float6
     return np.where(real, pool.value[at], 0.0), np.where(real, pool.cost[at], 0.0)
 
 
+def costs_of(pool: Pool, offer: OfferVector) -> FloatVector:
+    """Return the cost, float64 (m,), of one offer for each member; 0 for no offer."""
+    cost = pool.cost[np.minimum(offer, len(pool.cost) - 1), np.arange(len(offer))]
+    cost[offer == len(pool.cost)] = 0.0
+    return cost
+
+
 def _largest(pool: Pool, price: FloatVector) -> float:
     """Return the largest amount in a value after charges that is above zero: its value, and what a cost below zero adds."""
     given = max(-float(pool.cost.min(initial=0.0)), 0.0)
@@ -94,37 +114,33 @@ def _largest(pool: Pool, price: FloatVector) -> float:
 
 
 class _Keeper:
-    """Collects the members near a change, tile by tile, and what they use."""
+    """Collects the members near a change, tile by tile."""
 
-    def __init__(self, table: LimitTable, reach: Reach) -> None:
-        self._table, self._reach = table, reach
+    def __init__(self, n_offers: int, reach: Reach) -> None:
+        self._n_offers, self._reach = n_offers, reach
         self._pools: list[Pool] = []
-        self._margins: list[FloatVector] = []
+        self._closeness: list[FloatVector] = []
         self._count = 0
-        self.used = np.zeros(len(table.amount))
-        self.worth = 0.0
 
-    def look(self, pool: Pool, demand: Demand, cost: npt.NDArray[np.float64]) -> None:
+    def look(self, pool: Pool, demand: Demand) -> None:
         """Keep the members of a tile that are near a change."""
-        at = np.flatnonzero(demand.margin < self._reach.margin)[: self._reach.most - self._count]
+        close = closeness(pool, demand, self._reach.typical_cost)
+        at = np.flatnonzero(close < self._reach.closeness)[: self._reach.most - self._count]
         self._count += len(at)
         self._pools.append(pool.part(at))
-        self._margins.append(demand.margin[at])
-        self.worth += float(demand.worth[at].sum())
-        for place, offer in enumerate(demand.chosen):
-            self.used += self._table.usage(pool.member[at], offer[at], cost[place, at])
+        self._closeness.append(close[at])
 
     def kept(self) -> tuple[Pool, FloatVector]:
         """Return all that were kept, in order."""
-        k = self._table.n_offers
+        k = self._n_offers
         value = np.empty((k, self._count))
         cost = np.empty((k, self._count))
         member: IntVector = np.empty(self._count, np.int64)
-        margin = np.empty(self._count)
+        close = np.empty(self._count)
         end = self._count
         while self._pools:
-            pool, own = self._pools.pop(), self._margins.pop()
+            pool, own = self._pools.pop(), self._closeness.pop()
             part = slice(end - len(own), end)
-            value[:, part], cost[:, part], member[part], margin[part] = pool.value, pool.cost, pool.member, own
+            value[:, part], cost[:, part], member[part], close[part] = pool.value, pool.cost, pool.member, own
             end -= len(own)
-        return Pool(value, cost, member), margin
+        return Pool(value, cost, member), close

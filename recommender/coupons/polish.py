@@ -19,11 +19,12 @@ from recommender.coupons.exchange import Exchange, Move
 from recommender.coupons.limits import FloatVector, Unit
 from recommender.coupons.repair import cheapest, places_of, slack_cost
 
-CONSIDERED = 600
+CONSIDERED = 500
 MOST_CLASSES = 64
-MOST_CHOICES = 4
+MOST_CHOICES = 5
 MOST_STATES = 3000
-MOST_ROWS = 24
+LEAST_GAIN = 1e-9
+TURNS = 8
 AMPLE = MOST_CLASSES + 1
 """Room for so many of the largest amounts cannot be used up by one combination."""
 
@@ -47,17 +48,26 @@ class _Layer:
 
 def polish(exchange: Exchange, enough: float) -> None:
     """Spend what is left of the budgets that are worth most, until what is left of all is worth less than `enough`."""
-    table = exchange.table
-    for _ in range(MOST_ROWS):
-        cost = slack_cost(exchange)
-        scarce = [row for row in np.argsort(-cost, kind="stable").tolist() if _is_cost(exchange, row)]
-        improved = False
-        if cost.sum() <= enough:
+    for _ in range(TURNS):
+        missed = _missed(exchange)
+        if missed.sum() <= enough:
             return
-        for row in scarce[: MOST_ROWS if len(table.limits) > 1 else 1]:
-            improved |= cost[row] > 0 and _polish_row(exchange, row, enough)
-        if not improved:
+        rows = [row for row in np.argsort(-missed, kind="stable").tolist() if missed[row] > enough / len(missed)]
+        improved = [_polish_row(exchange, row, enough / len(missed)) for row in rows if _is_cost(exchange, row)]
+        if not any(improved):
             return
+
+
+def _missed(exchange: Exchange) -> FloatVector:
+    """Return what keeps each row from its bound, float64 (rows,): what is left of it, and choices that are not best."""
+    places = np.arange(len(exchange.current))
+    regret = np.maximum(-exchange.losses(places).min(axis=0, initial=np.inf), 0.0)
+    missed = slack_cost(exchange)
+    for at, limit in enumerate(exchange.table.limits):
+        if limit.unit is Unit.COST:
+            row = exchange.table.rows(at, exchange.member[exchange.owner(places)], exchange.current)
+            missed += np.bincount(row, regret, len(missed))
+    return np.where(exchange.table.real, missed, 0.0)
 
 
 def _is_cost(exchange: Exchange, row: int) -> bool:
@@ -78,44 +88,67 @@ def _polish_row(exchange: Exchange, row: int, enough: float) -> bool:
     """Spend what is left of one budget; tells whether the plan became better."""
     spent = _spent(exchange, row)
     price, room = float(exchange.price[spent].sum()), float(exchange.room[spent].min())
-    classes = _classes(exchange, row, spent)
-    if not classes:
+    based = [_based(own) for own in _classes(exchange, row, spent)]
+    if not based:
         return False
-    chosen = _combine(classes, price, room, enough)
-    gained = sum(price * choice.cost - choice.loss for choice in chosen)
-    if gained <= 0:
+    based.sort(key=lambda base: base.others[0].loss if base.others else np.inf)
+    missed = price * room - sum(base.best.loss for base in based)
+    left = room - sum(base.best.cost for base in based)
+    chosen, reached = _combine([base.others for base in based], price, left, enough)
+    if reached >= missed - LEAST_GAIN:
         return False
-    done = False
-    for choice in chosen:
-        exchange.apply(*choice.moves)
-        done = True
-    return done
+    for base, number in zip(based, chosen, strict=True):
+        exchange.apply(*(base.others[number - 1] if number else base.best).moves)
+    return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Base:
+    """A class of which `best`, the choice of least loss, is made unless it is replaced by one of the others.
+
+    Costs and losses of the others are those on top of the best one's; they are by rising loss. To leave things as they
+    are is a choice too.
+    """
+
+    best: _Choice
+    others: list[_Choice]
+
+
+def _based(own: list[_Choice]) -> _Base:
+    stay = _Choice((), 0.0, 0.0)
+    choices = sorted([stay, *own], key=lambda choice: choice.loss)
+    best = choices[0]
+    return _Base(
+        best, [_Choice(choice.moves, choice.cost - best.cost, choice.loss - best.loss) for choice in choices[1:]]
+    )
 
 
 def _classes(exchange: Exchange, row: int, spent: list[int]) -> list[list[_Choice]]:
     """Return exchanges in classes, of each of which one can be made, those of least loss first."""
     places = places_of(exchange, row)
     losses = exchange.losses(places)
-    relief = -exchange.relief(places, row)
+    added = -exchange.relief(places, row)
     neutral = _neutral(exchange, places, spent)
-    singles = [
-        _Choice((Move(int(places[at]), offer),), float(relief[offer, at]), float(losses[offer, at]))
-        for offer, at in cheapest(np.where(neutral, losses, np.inf), CONSIDERED)
-    ]
-    choices = sorted(singles + _trades(exchange, places, losses, relief, neutral, spent), key=lambda choice: choice.loss)
     classes: dict[int, list[_Choice]] = {}
     closed: set[int] = set()
-    for choice in choices:
-        owners = {move.place // exchange.rules.cap for move in choice.moves}
-        if len(choice.moves) == 1:
-            (owner,) = owners
-            own = classes.setdefault(owner, []) if len(classes) < MOST_CLASSES else classes.get(owner, [])
-            if owner not in closed and len(own) < MOST_CHOICES:
-                own.append(choice)
-        elif not owners & (closed | classes.keys()) and len(classes) < MOST_CLASSES:
-            classes[min(owners)] = [choice]
-            closed |= owners
-    return [own for own in classes.values() if own]
+    trades = [] if neutral.all() else _trades(exchange, places, losses, added, neutral, spent)
+    singles = cheapest(np.where(neutral, losses, np.inf), CONSIDERED)
+    while trades or singles:
+        if trades and (not singles or trades[0].loss < losses[singles[0]]):
+            trade = trades.pop(0)
+            owners = {move.place // exchange.rules.cap for move in trade.moves}
+            if len(classes) < MOST_CLASSES and not owners & (closed | classes.keys()):
+                classes[min(owners)] = [trade]
+                closed |= owners
+            continue
+        offer, at = singles.pop(0)
+        owner = int(places[at]) // exchange.rules.cap
+        if owner in closed or (owner not in classes and len(classes) >= MOST_CLASSES):
+            continue
+        own = classes.setdefault(owner, [])
+        if len(own) < MOST_CHOICES:
+            own.append(_Choice((Move(int(places[at]), offer),), float(added[offer, at]), float(losses[offer, at])))
+    return list(classes.values())
 
 
 def _neutral(exchange: Exchange, places: npt.NDArray[np.int64], spent: list[int]) -> npt.NDArray[np.bool_]:
@@ -152,7 +185,8 @@ def _trades(
                 added = float(change[second, one] + change[first, other])
                 if moves[0].place // exchange.rules.cap != moves[1].place // exchange.rules.cap:
                     trades.append(_Choice(moves, added, float(losses[second, one] + losses[first, other])))
-    return [trade for trade in trades if _trade_fits(exchange, trade, spent)]
+    trades = [trade for trade in trades if _trade_fits(exchange, trade, spent)]
+    return sorted(trades, key=lambda trade: trade.loss)
 
 
 def _trade_fits(exchange: Exchange, trade: _Choice, spent: list[int]) -> bool:
@@ -165,29 +199,34 @@ def _trade_fits(exchange: Exchange, trade: _Choice, spent: list[int]) -> bool:
     return all(exchange.price[row] <= 0 and exchange.room[row] >= AMPLE * change for row, change in others)
 
 
-def _combine(classes: list[list[_Choice]], price: float, room: float, enough: float) -> list[_Choice]:
-    """Return the combination of choices, at most one of each class, that adds most value within the room.
+def _combine(classes: list[list[_Choice]], price: float, room: float, enough: float) -> tuple[list[int], float]:
+    """Choose at most one choice of each class, so that what is lost and what is left unspent together cost least.
 
     A state is a combination: its cost, and its loss after charges. One that costs more and is worth no more than another
     is dropped; so is one that has lost more than the best combination that fits, counting what is then left unspent.
+
+    Args:
+        room: cents; negative if some must be saved.
+    Returns: the number of the choice from 1 of each class, 0 = none; what is lost and left, inf if nothing fits.
     """
     cost, loss = np.zeros(1), np.zeros(1)
-    spare = np.cumsum([max(0.0, -min(choice.loss for choice in own)) for own in classes][::-1])[::-1]
     layers: list[_Layer] = []
-    best = (price * room, -1, 0)
+    best = (price * room if room >= 0 else np.inf, -1, 0)
     for number, own in enumerate(classes):
+        if best[0] <= enough:
+            break
         grown = np.concatenate([cost, *(cost + choice.cost for choice in own)])
         lost = np.concatenate([loss, *(loss + choice.loss for choice in own)])
-        kept = _unbeaten(grown, lost, price, best[0] + spare[number])
+        kept = _unbeaten(grown, lost, price, best[0])
         layers.append(_Layer(kept % len(cost), (kept // len(cost)).astype(np.int8)))
         cost, loss = grown[kept], lost[kept]
         total = np.where(cost <= room, loss + price * (room - cost), np.inf)
-        at = int(total.argmin()) if len(total) else 0
-        if len(total) and total[at] < best[0]:
-            best = (float(total[at]), number, at)
-        if best[0] <= enough or not len(total):
+        if not len(total):
             break
-    return _trace(classes, layers, best[1], best[2])
+        at = int(total.argmin())
+        if total[at] < best[0]:
+            best = (float(total[at]), number, at)
+    return _trace(len(classes), layers, best[1], best[2]), best[0]
 
 
 def _unbeaten(cost: FloatVector, loss: FloatVector, price: float, most: float) -> npt.NDArray[np.intp]:
@@ -201,14 +240,11 @@ def _unbeaten(cost: FloatVector, loss: FloatVector, price: float, most: float) -
     return some[worth > before]
 
 
-def _trace(classes: list[list[_Choice]], layers: list[_Layer], number: int, at: int) -> list[_Choice]:
-    """Follow a state back to the choices that made it."""
-    chosen = []
+def _trace(n_classes: int, layers: list[_Layer], number: int, at: int) -> list[int]:
+    """Follow a state of one layer back to the choices that made it."""
+    chosen = [0] * n_classes
     while number >= 0:
-        layer = layers[number]
-        choice = int(layer.choice[at])
-        if choice:
-            chosen.append(classes[number][choice - 1])
-        at = int(layer.parent[at])
+        chosen[number] = int(layers[number].choice[at])
+        at = int(layers[number].parent[at])
         number -= 1
     return chosen

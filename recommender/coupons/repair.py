@@ -19,6 +19,8 @@ from recommender.coupons.limits import FloatVector, LimitTable, Unit
 MOST_PATHS = 2000
 TRIED_AT_ONCE = 256
 MOST_ROUNDS = 400
+FILL_ROUNDS = 20
+FILLED_AT_ONCE = 2000
 LEAST_GAIN = 1e-9
 """Paths that gain less, in cents, are rounding."""
 
@@ -219,15 +221,16 @@ def _take(holdings: Holdings, table: LimitTable, place: npt.NDArray[np.intp], me
     holdings.value[place, member] = holdings.cost[place, member] = 0.0
 
 
-def fill(exchange: Exchange, rounds: int = 4) -> None:
+def fill(exchange: Exchange) -> None:
     """Use what is left: make moves that add value and fit, by rising loss after charges."""
     places = np.arange(len(exchange.current))
-    for _ in range(rounds):
+    tried = min(FILLED_AT_ONCE, 20 + 10 * len(exchange.room))
+    for _ in range(FILL_ROUNDS):
         owner = exchange.owner(places)
         gain = exchange.value[:, owner] - exchange.value[exchange.current[places], owner]
         losses = np.where((gain > 0) & exchange.fits(places), exchange.losses(places), np.inf)
         done = False
-        for offer, at in cheapest(losses, TRIED_AT_ONCE):
+        for offer, at in cheapest(losses, tried):
             move = Move(int(places[at]), offer)
             if exchange.gain(move) > 0 and exchange.allowed(move):
                 exchange.apply(move)
