@@ -184,7 +184,7 @@ def _demand(ranked: FloatMatrix, cap: int, nothing: int, inside: list[FloatMatri
 
 
 def _closest_inside(chosen: OfferMatrix, inside: list[FloatMatrix], nothing: int) -> FloatMatrix | None:
-    """Return the best and the second value of the group, among those that something is chosen from, where they are closest."""
+    """Return the best two values of the group where they are closest, of the groups from which something is chosen."""
     if not inside:
         return None
     closest = np.stack((np.full(chosen.shape[1], np.inf), np.zeros(chosen.shape[1])))

@@ -8,9 +8,9 @@ and every value of it bounds every feasible plan from above (weak duality). With
 that Newton's method finds its minimum in a few dozen steps, where coordinate descent needs hundreds of sweeps and may
 stall at a kink. The kinks are rounded first: between a member's best choice and the next best one the maximum is
 replaced by its mean under a uniform disturbance of the margin in (-width, width), and the width shrinks in stages
-(Nesterov, 2005, "Smooth minimization of non-smooth functions"). The members within the width of a change make the second
-derivative, a sparse sum that conjugate gradients solve. Prices at a bound are held there while the slope presses against
-it (Bertsekas, 1982, "Projected Newton methods for optimization problems with simple constraints").
+(Nesterov, 2005, "Smooth minimization of non-smooth functions"). The members within the width of a change make the
+second derivative, a sparse sum that conjugate gradients solve. Prices at a bound are held there while the slope presses
+against it (Bertsekas, 1982, "Projected Newton methods for optimization problems with simple constraints").
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ class _Curvature:
     def times(self, vector: FloatVector) -> FloatVector:
         """Multiply with a vector, float64 (rows,)."""
         moved = (self.weight * vector[self.row]).sum(axis=0) * self.scale
-        return np.bincount(self.row.ravel(), (self.weight * moved).ravel(), self.size)
+        return _sums(self.row, self.weight * moved, self.size)
 
     def diagonal(self) -> FloatVector:
         """Return the second derivative by each row alone; of rows that repeat, at most that."""
-        return np.bincount(self.row.ravel(), (self.weight**2).ravel() * self.scale, self.size)
+        return _sums(self.row, self.weight**2 * self.scale, self.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,7 +163,7 @@ def _look(problem: Problem, price: FloatVector, width: float) -> _Point:
     short = width - demand.margin[near]
     curvature = _moves(pool, table, near, *demand.next_best(near), 1 / (2 * width))
     share = short / (2 * width)
-    shifted = np.bincount(curvature.row.ravel(), (curvature.weight * share).ravel(), len(price))
+    shifted = _sums(curvature.row, curvature.weight * share, len(price))
     exact = float(problem.left @ price + demand.worth.sum())
     rounded = exact + float((short**2).sum()) / (4 * width)
     slope = np.where(table.real, problem.left - used - shifted, 0.0)
@@ -178,8 +178,18 @@ def _costs(pool: Pool, offer: npt.NDArray[np.int16], at: npt.NDArray[np.intp] | 
     return cost
 
 
+def _sums(row: npt.NDArray[np.int64], amount: FloatVector, size: int) -> FloatVector:
+    """Add amounts up by row."""
+    return np.bincount(row.ravel(), amount.ravel(), size).astype(np.float64, copy=False)
+
+
 def _moves(
-    pool: Pool, table: LimitTable, near: npt.NDArray[np.intp], enter: npt.NDArray[np.int16], leave: npt.NDArray[np.int16], scale: float
+    pool: Pool,
+    table: LimitTable,
+    near: npt.NDArray[np.intp],
+    enter: npt.NDArray[np.int16],
+    leave: npt.NDArray[np.int16],
+    scale: float,
 ) -> _Curvature:
     """Return what members near a change would add to each row and take from it."""
     member = pool.member[near]
@@ -189,7 +199,9 @@ def _moves(
         for at in range(len(table.limits)):
             rows.append(table.rows(at, member, offer))
             weights.append(sign * table.weights(at, offer, cost))
-    return _Curvature(np.array(rows), np.array(weights), scale, len(table.amount))
+    shape = (len(rows), len(near))
+    row, weight = np.array(rows, np.int64).reshape(shape), np.array(weights, np.float64).reshape(shape)
+    return _Curvature(row, weight, scale, len(table.amount))
 
 
 def _solve(curvature: _Curvature, wanted: FloatVector, damping: FloatVector, free: BoolVector) -> FloatVector:

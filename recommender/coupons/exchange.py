@@ -112,7 +112,7 @@ class Exchange:
         return changes
 
     def allowed(self, move: Move) -> bool:
-        """Tell whether a move keeps to the member's rules and to every limit, or at least does not exceed one further."""
+        """Tell whether a move keeps to the member's rules, and exceeds no limit, or none further."""
         place = np.array([move.place])
         if not np.isfinite(self.losses(place)[move.offer, 0]):
             return False

@@ -22,7 +22,7 @@ SUM_ROUNDING = 1e-12
 class Holdings:
     """The coupons of n members, and what they use; changed in place while a plan is repaired.
 
-    offer: int16, (cap, n); k = none.  value: float64, (cap, n), cents.  cost: float64, (cap, n), whole cents.
+    offer: int16, (cap, n); k = none.  value: float32, (cap, n), cents.  cost: float64, (cap, n), whole cents.
     used: float64, (rows,), whole numbers.
     bound: no feasible plan is worth more, whatever was rounded.
     near: the members who would most nearly choose something else, and how nearly: float64, (m,), see closeness().
@@ -30,7 +30,7 @@ class Holdings:
     """
 
     offer: OfferMatrix
-    value: npt.NDArray[np.float64]
+    value: npt.NDArray[np.float32]
     cost: npt.NDArray[np.float64]
     used: FloatVector
     bound: float
@@ -61,7 +61,9 @@ def closeness(pool: Pool, demand: Demand, typical_cost: float) -> FloatVector:
     return demand.margin / (1.0 + moved / typical_cost)
 
 
-def hold(parts: Iterable[Pool], n_members: int, table: LimitTable, rules: Rules, price: FloatVector, reach: Reach) -> Holdings:
+def hold(
+    parts: Iterable[Pool], n_members: int, table: LimitTable, rules: Rules, price: FloatVector, reach: Reach
+) -> Holdings:
     """Let every member choose at given prices.
 
     Args:
@@ -70,7 +72,7 @@ def hold(parts: Iterable[Pool], n_members: int, table: LimitTable, rules: Rules,
     """
     shape = (rules.cap, n_members)
     offer = np.full(shape, table.n_offers, np.int16)
-    value, cost = np.zeros(shape), np.zeros(shape)
+    value, cost = np.zeros(shape, np.float32), np.zeros(shape)
     used = np.zeros(len(price))
     keeper = _Keeper(table.n_offers, reach)
     worths, rounded = [], 0.0
@@ -108,7 +110,7 @@ def costs_of(pool: Pool, offer: OfferVector) -> FloatVector:
 
 
 def _largest(pool: Pool, price: FloatVector) -> float:
-    """Return the largest amount in a value after charges that is above zero: its value, and what a cost below zero adds."""
+    """Return the largest amount in a value after charges above zero: its value, and what a cost below zero adds."""
     given = max(-float(pool.cost.min(initial=0.0)), 0.0)
     return max(float(pool.value.max(initial=0.0)), 0.0) + given * 2 * float(price.sum())
 

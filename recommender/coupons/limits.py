@@ -56,7 +56,7 @@ class Limit:
         amounts = np.asarray(self.amounts)
         if amounts.ndim != 1 or not np.issubdtype(amounts.dtype, np.integer):
             raise InputError("A limit is a row of whole numbers.", field=self.name, value=amounts.dtype)
-        if len(amounts) and not (0 <= amounts.min() and amounts.max() <= MOST):
+        if len(amounts) and (amounts.min() < 0 or amounts.max() > MOST):
             worst = amounts.min() if amounts.min() < 0 else amounts.max()
             raise InputError("A limit is out of range.", field=self.name, value=worst, accepted=f"0 to {MOST}")
         if self.member_row is not None and self.offer_row is not None:
@@ -64,7 +64,7 @@ class Limit:
         row = self.member_row if self.member_row is not None else self.offer_row
         if row is None and len(amounts) != 1:
             raise InputError("A limit on everything has one row.", field=self.name, value=len(amounts), accepted="1")
-        if row is not None and len(row) and not (0 <= row.min() and row.max() <= len(amounts)):
+        if row is not None and len(row) and (row.min() < 0 or row.max() > len(amounts)):
             raise InputError("A limit has no such row.", field=self.name, accepted=f"0 to {len(amounts)}")
 
 
@@ -198,7 +198,9 @@ class LimitTable:
             return cost
         return float(self.worst[offer]) if unit is Unit.LIABILITY else float(offer < self.n_offers)
 
-    def usage(self, member: IntArray, offer: IntArray, cost: FloatVector, share: FloatVector | None = None) -> FloatVector:
+    def usage(
+        self, member: IntArray, offer: IntArray, cost: FloatVector, share: FloatVector | None = None
+    ) -> FloatVector:
         """Add up coupons by row.
 
         Args:

@@ -79,7 +79,9 @@ def _spent(exchange: Exchange, row: int) -> list[int]:
     """Return the rows that a cent from one budget is also taken from: that budget, and those for everybody."""
     limits = zip(exchange.table.limits, exchange.table.start, strict=True)
     whole = [
-        start for limit, start in limits if limit.unit is Unit.COST and limit.member_row is None and limit.offer_row is None
+        start
+        for limit, start in limits
+        if limit.unit is Unit.COST and limit.member_row is None and limit.offer_row is None
     ]
     return sorted({row, *whole})
 
@@ -157,7 +159,9 @@ def _neutral(exchange: Exchange, places: npt.NDArray[np.int64], spent: list[int]
     neutral = np.ones((exchange.nothing + 1, len(places)), np.bool_)
     for at in range(len(table.limits)):
         gone_row, gone, own_row, added = exchange.amounts(at, places)
-        largest = max(float(np.abs(added[np.isfinite(exchange.value[:, exchange.owner(places)])]).max(initial=0.0)), 1.0)
+        largest = max(
+            float(np.abs(added[np.isfinite(exchange.value[:, exchange.owner(places)])]).max(initial=0.0)), 1.0
+        )
         ample = (exchange.price <= 0) & (exchange.room >= AMPLE * 2 * largest)
         same = (own_row == gone_row) & (added == gone)
         loose = (ample[gone_row] | (gone == 0)) & (ample[own_row] | (added == 0))
@@ -202,8 +206,8 @@ def _trade_fits(exchange: Exchange, trade: _Choice, spent: list[int]) -> bool:
 def _combine(classes: list[list[_Choice]], price: float, room: float, enough: float) -> tuple[list[int], float]:
     """Choose at most one choice of each class, so that what is lost and what is left unspent together cost least.
 
-    A state is a combination: its cost, and its loss after charges. One that costs more and is worth no more than another
-    is dropped; so is one that has lost more than the best combination that fits, counting what is then left unspent.
+    A state is a combination: its cost, and its loss after charges. One that costs more and is worth no more than
+    another is dropped; so is one that has lost more than the best that fits, counting what is then left unspent.
 
     Args:
         room: cents; negative if some must be saved.

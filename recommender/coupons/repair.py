@@ -8,6 +8,8 @@ on places to one another, exactly as in the successive shortest paths of minimum
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -81,7 +83,7 @@ def meet_offer_limits(exchange: Exchange) -> None:
         path = _path(following, first, last)
         if path is None:
             return
-        moves = [Move(int(ways.place[a, b]), b) for a, b in zip(path[:-1], path[1:], strict=True)]
+        moves = [Move(int(ways.place[a, b]), b) for a, b in pairwise(path)]
         _carry_out(exchange, ways, moves, path)
 
 
@@ -154,7 +156,9 @@ def _lower(exchange: Exchange, row: int) -> bool:
     places = places_of(exchange, row)
     relief = exchange.relief(places, row)
     ratio = np.where(
-        (relief > 0) & exchange.fits(places), exchange.losses(places) / np.clip(relief, 1e-9, -exchange.room[row]), np.inf
+        (relief > 0) & exchange.fits(places),
+        exchange.losses(places) / np.clip(relief, 1e-9, -exchange.room[row]),
+        np.inf,
     )
     done = False
     for offer, at in cheapest(ratio, TRIED_AT_ONCE):
@@ -175,7 +179,8 @@ def places_of(exchange: Exchange, row: int) -> npt.NDArray[np.int64]:
     limit = exchange.table.limits[at]
     if limit.member_row is None:
         return places
-    return places[limit.member_row[exchange.member[exchange.owner(places)]] == row - exchange.table.start[at]]
+    counts = limit.member_row[exchange.member[exchange.owner(places)]] == row - exchange.table.start[at]
+    return np.flatnonzero(counts)
 
 
 def cheapest(matrix: FloatMatrix, count: int) -> list[tuple[int, int]]:
