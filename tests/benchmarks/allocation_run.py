@@ -27,7 +27,7 @@ Costs = npt.NDArray[np.int64]
 
 
 def instance(members: int, offers: int, seed: int) -> tuple[Values, Costs]:
-    """Make values and costs: incremental profit around 20 cents with a spread of 100, cost 20 to 400; 5 % not eligible."""
+    """Make values (cents, around 20 with a spread of 100, one in twenty not eligible) and costs (20 to 400 cents)."""
     rng = np.random.default_rng(seed)
     value = rng.normal(20, 100, (members, offers))
     cost = rng.integers(20, 400, (members, offers))
