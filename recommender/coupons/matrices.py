@@ -169,7 +169,7 @@ def tiles(matrices: Matrices, table: LimitTable, give: bool, lift: float) -> Ite
 
     Args:
         give: whether some cost is below zero, so that a coupon above a limit may become possible through others.
-        lift: most cents that are added to a value, another part of it for each member and offer. Members whose values
+        lift: most cents that are added to a value above zero, another part of it for each member and offer. Members whose values
             are equal then differ, so that there are prices at which just as many of them choose an offer as there are
             coupons. Since nothing is taken away, an upper bound for lifted values is one for the values too.
     """
@@ -183,7 +183,7 @@ def tiles(matrices: Matrices, table: LimitTable, give: bool, lift: float) -> Ite
             own[np.isnan(own)] = -np.inf
             paid = np.array(cost[part].T, np.float64, order="C")
             member = np.arange(start, start + own.shape[1])
-            own += lift * weight[:, None] * _spread(member)
+            own += (lift * weight[:, None] * _spread(member)) * (own > 0)
             if not give:
                 _leave_out(own, paid, _largest_cost(table, member), most_offer)
             start += own.shape[1]

@@ -97,6 +97,11 @@ def test_members_who_are_all_alike_use_a_budget_up() -> None:
     assert plan.gap < 1e-3
 
 
+def test_a_value_barely_below_zero_is_not_given() -> None:
+    plan = plan_of([[14.0, NO], [NO, -1e-7]], [[1, 0], [0, 0]], budget(0))
+    assert pairs(plan) == set()
+
+
 def test_nobody_and_nothing_give_the_empty_plan() -> None:
     assert plan_of(np.empty((0, 3)), np.empty((0, 3)), budget(10)).gap == 0.0
     assert pairs(plan_of(np.empty((3, 0)), np.empty((3, 0)), budget(10))) == set()
@@ -231,7 +236,7 @@ def check_plan(value: Values, cost: Costs, terms: Terms, plan: Plan) -> None:
     assert all((price >= 0).all() for price in plan.prices)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(cases(3, 3))
 def test_no_plan_is_above_the_bound_and_every_plan_keeps_its_limits(case: tuple[Values, Costs, Terms]) -> None:
     value, cost, terms = case
@@ -240,7 +245,7 @@ def test_no_plan_is_above_the_bound_and_every_plan_keeps_its_limits(case: tuple[
     assert plan.bound_cents >= best_by_trying(value, cost, terms)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=80)
 @given(cases(3, 3, lowest_cost=-15))
 def test_costs_below_zero_are_counted(case: tuple[Values, Costs, Terms]) -> None:
     value, cost, terms = case
@@ -249,7 +254,7 @@ def test_costs_below_zero_are_counted(case: tuple[Values, Costs, Terms]) -> None
     assert plan.bound_cents >= best_by_trying(value, cost, terms)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(cases(4, 3), st.integers(0, 90))
 def test_with_a_budget_alone_small_plans_are_the_best_ones(case: tuple[Values, Costs, Terms], cents: int) -> None:
     value, cost, _ = case
@@ -259,7 +264,7 @@ def test_with_a_budget_alone_small_plans_are_the_best_ones(case: tuple[Values, C
     assert plan.total_value_cents == pytest.approx(best_by_trying(value, cost, terms), abs=1e-4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(cases(40, 5))
 def test_the_same_input_gives_the_same_plan(case: tuple[Values, Costs, Terms]) -> None:
     value, cost, terms = case
@@ -269,7 +274,7 @@ def test_the_same_input_gives_the_same_plan(case: tuple[Values, Costs, Terms]) -
     assert first.bound_cents == second.bound_cents
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(cases(5, 4))
 def test_where_everything_loses_nothing_is_given(case: tuple[Values, Costs, Terms]) -> None:
     value, cost, terms = case
