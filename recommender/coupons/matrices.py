@@ -169,9 +169,9 @@ def tiles(matrices: Matrices, table: LimitTable, give: bool, lift: float) -> Ite
 
     Args:
         give: whether some cost is below zero, so that a coupon above a limit may become possible through others.
-        lift: most cents that are added to a value above zero, another part of it for each member and offer. Members whose values
-            are equal then differ, so that there are prices at which just as many of them choose an offer as there are
-            coupons. Since nothing is taken away, an upper bound for lifted values is one for the values too.
+        lift: most cents that are added to a value above zero, another part of it for each member and offer. Members
+            whose values are equal then differ, so that there are prices at which just as many of them choose an offer
+            as there are coupons. Since nothing is taken away, a bound for lifted values is one for the values too.
     """
     weight = 0.5 + 0.5 * _spread(np.arange(table.n_offers))
     start = 0
