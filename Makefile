@@ -6,6 +6,7 @@ EXTRAS ?= train,demo,postgres,dev
 PYTEST_WORKERS ?= 2
 ARGS   ?=
 DATA   ?=
+ROUNDS ?= 1000
 
 bin   := $(VENV)/bin
 ready := $(VENV)/.installed
@@ -16,7 +17,7 @@ quality_data := $(notdir $(abspath $(or $(DATA),complete_journey)))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format docs bench quality constraints clean
+.PHONY: help setup demo serve test check format docs bench soak quality constraints clean
 
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,9 @@ docs: $(ready) ## write docs/settings.md from the settings in the code
 
 bench: $(ready) ## measure ingest, training, lists for many members and serving, and print the figures
 	$(bin)/python -m tests.benchmarks $(ARGS)
+
+soak: $(ready) ## hold the wallet's limits against 64 callers, ROUNDS times (1,000) on each database
+	MEMBERWISE_TEST_WALLET_ROUNDS=$(ROUNDS) $(bin)/python -m pytest -q -n $(PYTEST_WORKERS) tests/recommender/coupons/test_concurrency.py
 
 quality: export MEMBERWISE_HOME = var/quality/$(quality_data)
 quality: export MEMBERWISE_MODELS = var/quality/$(quality_data)/models

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy.engine import Connection
 
-from recommender.coupons.basket import MemberFacts
+from recommender.coupons.basket import Basket, MemberFacts
 from recommender.coupons.counters import Count, used
 from recommender.coupons.discount import Discount, Refused
-from recommender.coupons.offers import Offer
+from recommender.coupons.offers import Offer, OfferKind
 from recommender.coupons.purchases import Holder, Purchase, make_basket, read_holders
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.stacking import Held, stack
@@ -49,10 +49,26 @@ class Examined:
     goods_cents: int
 
 
-def examine(question: Examination, coupons: Sequence[Coupon], grant: Grant) -> Examined:
-    """Decide which coupons apply together, best first, and what each takes off.
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A purchase and coupons with all that is known of them; `refused`: what speaks against some beforehand."""
 
-    A coupon whose budget has no room is left out, and the others are worked out anew without it.
+    basket: Basket
+    offers: Mapping[str, Offer]
+    refused: Mapping[str, Refusal]
+
+
+def examine(question: Examination, coupons: Sequence[Coupon], grant: Grant) -> Examined:
+    """Decide which coupons apply together, best first, and what each takes off; see `apply_together`.
+
+    Raises: InputError naming the field, if the purchase is out of range.
+    """
+    laid_out = lay_out(question, coupons)
+    return Examined(apply_together(laid_out, coupons, grant), laid_out.basket.amount_cents)
+
+
+def lay_out(question: Examination, coupons: Sequence[Coupon]) -> LaidOut:
+    """Look up purchase, member, offers and budgets, once for all coupons.
 
     Raises: InputError naming the field, if the purchase is out of range.
     """
@@ -62,24 +78,35 @@ def examine(question: Examination, coupons: Sequence[Coupon], grant: Grant) -> E
     facts = MemberFacts() if holder is None else holder.facts
     basket = make_basket(turn.connection, question.purchase, facts, turn.now)
     book = read_offers(turn.connection, {coupon.offer_id for coupon in coupons})
+    against = {offer_id: _offer_hindrance(question, offer_id, book) for offer_id in {one.offer_id for one in coupons}}
+    spent = _spent_budgets(turn.connection, coupons)
     refused: dict[str, Refusal] = {}
     for coupon in coupons:
         reason = hindrance(coupon, question.order_id, turn) or _not_for(coupon, member_id, holder)
-        reason = reason or _offer_hindrance(question, coupon, book)
+        reason = reason or against[coupon.offer_id]
+        if reason is None and coupon.campaign_id in spent and book.offers[coupon.offer_id].kind is not OfferKind.GIFT:
+            reason = Refusal.BUDGET_SPENT
         if reason is not None:
             refused[coupon.coupon_id] = reason
+    return LaidOut(basket, book.offers, refused)
+
+
+def apply_together(laid_out: LaidOut, coupons: Sequence[Coupon], grant: Grant) -> list[Outcome]:
+    """Return what coupons that were laid out take off together, aligned with them.
+
+    A coupon whose budget has no room is left out, and the others are worked out anew without it.
+    """
+    refused = dict(laid_out.refused)
     by_id = {coupon.coupon_id: coupon for coupon in coupons}
     while True:
         left = [one for one in coupons if one.coupon_id not in refused]
-        stacked = stack(basket, [Held(one.coupon_id, book.offers[one.offer_id], one.expires_at) for one in left])
-        granted = {one.coupon_id: one.outcome for one in stacked}
+        held = [Held(one.coupon_id, laid_out.offers[one.offer_id], one.expires_at) for one in left]
+        granted = {one.coupon_id: one.outcome for one in stack(laid_out.basket, held)}
         applied = [(by_id[name], one.total_cents) for name, one in granted.items() if isinstance(one, Discount)]
         short = grant(applied)
         if short is None:
-            break
+            return [_outcome(one, granted.get(one.coupon_id), refused.get(one.coupon_id)) for one in coupons]
         refused[short] = Refusal.BUDGET_SPENT
-    outcomes = [_outcome(one, granted.get(one.coupon_id), refused.get(one.coupon_id)) for one in coupons]
-    return Examined(outcomes, basket.amount_cents)
 
 
 def hindrance(coupon: Coupon, order_id: str | None, turn: Turn) -> Refusal | None:
@@ -96,8 +123,18 @@ def hindrance(coupon: Coupon, order_id: str | None, turn: Turn) -> Refusal | Non
     return Refusal.COUPON_EXPIRED if coupon.expired_at(turn.now) else None
 
 
-def room_for(connection: Connection, own: dict[str, int]) -> Grant:
-    """Return a grant that only looks; `own`: cents by campaign that are reserved already for these very coupons."""
+def reserved_for(coupons: Sequence[Coupon]) -> dict[str, int]:
+    """Return the cents that are reserved for coupons, by campaign."""
+    own: dict[str, int] = {}
+    for coupon in coupons:
+        if coupon.status is Status.LOCKED and coupon.campaign_id is not None:
+            own[coupon.campaign_id] = own.get(coupon.campaign_id, 0) + coupon.discount_cents
+    return own
+
+
+def room_for(connection: Connection, coupons: Sequence[Coupon]) -> Grant:
+    """Return a grant that only looks; what is reserved for the coupons already is theirs."""
+    own = reserved_for(coupons)
 
     def grant(wanted: Sequence[tuple[Coupon, int]]) -> str | None:
         asked: dict[str, int] = {}
@@ -134,10 +171,22 @@ def _not_for(coupon: Coupon, member_id: str | None, holder: Holder | None) -> Re
     return None if holder.eligible or (coupon.service and holder.kind != "blocked") else Refusal.MEMBER_NOT_ELIGIBLE
 
 
-def _offer_hindrance(question: Examination, coupon: Coupon, book: OfferBook) -> Refusal | None:
-    if coupon.offer_id in book.unusable:
+def _spent_budgets(connection: Connection, coupons: Sequence[Coupon]) -> set[str]:
+    """Return the campaigns that have nothing left, what is locked for these very coupons being theirs."""
+    own = reserved_for(coupons)
+    found = set()
+    for campaign_id in {one.campaign_id for one in coupons if one.campaign_id is not None}:
+        limit = budget_limit(connection, campaign_id)
+        taken = used(connection, Count.COMMITTED, campaign_id) - own.get(campaign_id, 0)
+        if limit is not None and taken >= limit:
+            found.add(campaign_id)
+    return found
+
+
+def _offer_hindrance(question: Examination, offer_id: str, book: OfferBook) -> Refusal | None:
+    if offer_id in book.unusable:
         return Refusal.OFFER_UNUSABLE
-    offer = book.offers.get(coupon.offer_id)
+    offer = book.offers.get(offer_id)
     if offer is None:
         return Refusal.UNKNOWN_OFFER
     if offer.assumed:

@@ -15,7 +15,7 @@ from recommender.storage.statements import execute, execute_many, fetch, marks
 from recommender.storage.types import from_micros, to_micros
 
 CHUNK_IDS = 400
-MOST_HELD = 1_000
+MOST_HELD = 100
 """Most coupons of one member that are looked at."""
 
 _COLUMNS = (

@@ -23,7 +23,9 @@ from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
 _CAMPAIGN = "SELECT starts_at, ends_at FROM campaigns WHERE campaign_id = ?"
-_HELD_OUT = "SELECT DISTINCT campaign_id FROM sends WHERE member_id = ? AND arm = 'holdout'"
+_HELD_OUT = """
+SELECT DISTINCT campaign_id FROM sends WHERE arm = 'holdout' AND (member_id = ? OR member_id IN (
+  SELECT o.member_id FROM members m JOIN members o ON o.household_id = m.household_id WHERE m.member_id = ?))"""
 _OFFERS_OF = "SELECT offers FROM campaigns WHERE campaign_id = ?"
 _EXTERNAL = "SELECT COUNT(*) FROM coupons WHERE member_id = ? AND offer_id = ? AND status <> 'voided'"
 _CLAIMS = (
@@ -134,8 +136,8 @@ def _member_against(
 
 
 def _held_out(connection: Connection, request: IssueRequest) -> bool:
-    """Tell whether the member is kept from the campaign, or from one that the offer belongs to."""
-    for (campaign_id,) in fetch(connection, _HELD_OUT, (request.member_id,)):
+    """Tell whether the member, or one of their household, is kept from the campaign or from one with this offer."""
+    for (campaign_id,) in fetch(connection, _HELD_OUT, (request.member_id, request.member_id)):
         if campaign_id == request.campaign_id:
             return True
         rows = fetch(connection, _OFFERS_OF, (campaign_id,))

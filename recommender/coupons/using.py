@@ -8,7 +8,16 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from recommender.coupons.applying import Examination, Examined, Grant, budget_limit, examine, hindrance, room_for
+from recommender.coupons.applying import (
+    Examination,
+    Examined,
+    apply_together,
+    budget_limit,
+    examine,
+    hindrance,
+    lay_out,
+    room_for,
+)
 from recommender.coupons.counters import Count, move, take
 from recommender.coupons.coupon_rows import held_coupons, move_coupon, read_coupons
 from recommender.coupons.discount import Discount
@@ -18,12 +27,15 @@ from recommender.coupons.purchases import Purchase
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.supervision import peek_state, state_of
 from recommender.coupons.wallet import Coupon, Outcome, RiskQuestion, Status, Turn, refusal
-from recommender.storage.statements import execute
+from recommender.storage.statements import execute, fetch
 from recommender.storage.types import to_micros
 
 _REDEMPTION = """
 INSERT INTO redemptions (redemption_id, member_id, offer_id, coupon_id, campaign_id, order_id, redeemed_at, channel,
   store_id, discount_cents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (redemption_id) DO NOTHING"""
+
+_LOCKED_WHERE = """
+SELECT details, store_id FROM coupon_ledger WHERE coupon_id = ? AND entry = 'lock' ORDER BY sequence DESC LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +60,9 @@ def qualify(turn: Turn, member_id: str, purchase: Purchase) -> tuple[list[Outcom
     """
     coupons = held_coupons(turn.connection, member_id)
     question = Examination(turn, purchase, member_id, None, peek_state)
-    alone = [examine(question, [one], _room(turn.connection, [one])).outcomes[0] for one in coupons]
-    together = examine(question, coupons, _room(turn.connection, coupons)).outcomes
+    laid_out = lay_out(question, coupons)
+    alone = [apply_together(laid_out, [one], room_for(turn.connection, [one]))[0] for one in coupons]
+    together = apply_together(laid_out, coupons, room_for(turn.connection, coupons))
     alone.sort(key=lambda one: (one.refused is not None, -_worth(one)))
     return alone, sorted(together, key=lambda one: (one.refused is not None, -_worth(one)))
 
@@ -60,7 +73,7 @@ def validate(turn: Turn, use: Use) -> list[Outcome]:
     coupons = read_coupons(turn.connection, use.coupon_ids)
     found = [coupons[one] for one in use.coupon_ids if one in coupons]
     question = Examination(turn, use.purchase, use.member_id, use.order_id, peek_state)
-    return _aligned(use, examine(question, found, _room(turn.connection, found)).outcomes)
+    return _aligned(use, examine(question, found, room_for(turn.connection, found)).outcomes)
 
 
 def lock(turn: Turn, use: Use) -> list[Outcome]:
@@ -163,7 +176,15 @@ def _lock_one(turn: Turn, use: Use, found: Outcome, examined: Examined) -> Outco
         discount_cents=cents,
     )
     store_id = use.purchase.store_id
-    note(turn, locked, Entry.LOCK, reserved=cents, goods_cents=examined.goods_cents, store_id=store_id)
+    note(
+        turn,
+        locked,
+        Entry.LOCK,
+        reserved=cents,
+        goods_cents=examined.goods_cents,
+        store_id=store_id,
+        details=use.purchase.channel,
+    )
     return replace(found, coupon=locked)
 
 
@@ -179,16 +200,23 @@ def _settle(turn: Turn, use: Use, found: Outcome) -> Outcome:
     coupon = found.coupon
     if coupon is None or found.refused is not None:
         return found
-    store_id = None if use.purchase is None else use.purchase.store_id
+    channel, store_id = _place(turn.connection, use, coupon)
     question = RiskQuestion("redeem", coupon.member_id, coupon.offer_id, coupon.coupon_id, store_id=store_id)
     if not allowed(turn, question):
         return refusal(Refusal.RISK_REFUSED, unlock(turn, coupon, Entry.RELEASE))
     cents = coupon.discount_cents
     spent = move_coupon(turn.connection, coupon, Status.REDEEMED, order_id=use.order_id, discount_cents=cents)
     note(turn, spent, Entry.REDEEM, reserved=-cents, spent=cents, store_id=store_id)
-    channel = None if use.purchase is None else use.purchase.channel
     record_redemption(turn, spent, spent.coupon_id, channel, store_id, cents)
     return replace(found, coupon=spent)
+
+
+def _place(connection: Connection, use: Use, coupon: Coupon) -> tuple[str | None, str | None]:
+    """Return the channel and the store of a redemption: of the purchase, or of the lock."""
+    if use.purchase is not None:
+        return use.purchase.channel, use.purchase.store_id
+    channel, store_id = fetch(connection, _LOCKED_WHERE, (coupon.coupon_id,))[0]
+    return channel, store_id
 
 
 def record_redemption(
@@ -206,14 +234,6 @@ def record_redemption(
         *(to_micros(at or turn.now), channel, store_id, cents),
     )
     execute(turn.connection, _REDEMPTION, values)
-
-
-def _room(connection: Connection, coupons: Sequence[Coupon]) -> Grant:
-    own: dict[str, int] = {}
-    for coupon in coupons:
-        if coupon.status is Status.LOCKED and coupon.campaign_id is not None:
-            own[coupon.campaign_id] = own.get(coupon.campaign_id, 0) + coupon.discount_cents
-    return room_for(connection, own)
 
 
 def _aligned(use: Use, outcomes: Sequence[Outcome], coupon_ids: Sequence[str] | None = None) -> list[Outcome]:

@@ -89,6 +89,7 @@ def _canonical(spec: TableSpec) -> sa.Table:
 CANONICAL: dict[str, sa.Table] = {name: _canonical(spec) for name, spec in TABLES.items() if name != "events"}
 """Every canonical table but events, by name."""
 
+sa.Index("ix_members_household_id", CANONICAL["members"].c.household_id)
 for _name in ("identities", "coupons", "sends", "redemptions"):
     sa.Index(f"ix_{_name}_member_id", CANONICAL[_name].c.member_id)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from api.offer_schemas import OfferRow
 from api.openapi import Operation
 from api.problems import PROBLEM_KINDS
 from api.reading import read_body
@@ -80,6 +81,7 @@ def test_examples_of_answers_keep_their_schema(operation: Operation) -> None:
         (StockRow, "inventory", set()),
         (MemberRow, "members", set()),
         (LinkRow, "identities", set()),
+        (OfferRow, "offers", set()),
     ],
 )
 def test_rows_have_the_columns_of_the_data_contract(row: type, table: str, extra: set[str]) -> None:

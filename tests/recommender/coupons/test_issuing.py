@@ -94,6 +94,14 @@ def test_a_member_held_out_gets_no_coupon_of_the_campaign_by_any_path(database: 
     assert reason(give(database, "m2")) is Status.ISSUED
 
 
+def test_a_household_is_held_out_together(database: Database) -> None:
+    settle_in(database)
+    hold_out(database)
+    with database.write() as connection:
+        upsert(connection, "members", [{"member_id": one, "household_id": "h1"} for one in ("m1", "m2")], NOW)
+    assert reason(give(database, "m2")) is Refusal.HELD_OUT
+
+
 def test_stock_and_limits_are_kept_and_a_refusal_counts_nothing(database: Database) -> None:
     settle_in(database, TEN_OFF | {"stock": 3, "per_member_limit": 2})
     assert [reason(give(database)) for _ in range(3)] == [Status.ISSUED, Status.ISSUED, Refusal.MEMBER_LIMIT]

@@ -54,10 +54,11 @@ def test_lock_then_redeem_settles_what_was_reserved(database: Database) -> None:
         assert reason(redeem(turn(connection), use(coupon_id))[0]) is Status.REDEEMED
     assert budget(database) == (1000, 1000)
     with database.read() as connection:
-        rows = fetch(
-            connection, "SELECT redemption_id, member_id, campaign_id, order_id, discount_cents FROM redemptions"
+        chosen = (
+            "SELECT redemption_id, member_id, campaign_id, order_id, discount_cents, store_id, channel FROM redemptions"
         )
-    assert rows == [(coupon_id, "m1", "c1", "o1", 1000)]
+        rows = fetch(connection, chosen)
+    assert rows == [(coupon_id, "m1", "c1", "o1", 1000, "s1", "pos")]
     assert_balanced(database)
 
 
