@@ -33,6 +33,8 @@ OPTIONS = (
     "max_wal_senders=0",
     "autovacuum=off",
 )
+SAFE_OPTIONS = ("listen_addresses=", "max_connections=60", "shared_buffers=128MB")
+"""For measurements: what is committed is on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def find_binaries() -> Path | None:
 
 
 @contextmanager
-def run_server(binaries: Path) -> Iterator[Server]:
+def run_server(binaries: Path, options: tuple[str, ...] = OPTIONS) -> Iterator[Server]:
     """Run a server in a temporary folder until the block ends."""
     folder = Path(tempfile.mkdtemp(prefix="mw-pg-"))
     identity = _unprivileged()
@@ -74,10 +76,10 @@ def run_server(binaries: Path) -> Iterator[Server]:
     try:
         data = folder / "data"
         _make_cluster(binaries, data, identity)
-        options = [word for option in OPTIONS for word in ("-c", option)]
+        words = [word for option in options for word in ("-c", option)]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", data, "-k", folder, *options],
+                [binaries / "postgres", "-D", data, "-k", folder, *words],
                 stdout=log,
                 stderr=log,
                 cwd=folder,
