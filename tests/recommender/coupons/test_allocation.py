@@ -219,7 +219,7 @@ def cases(draw: st.DrawFn, members: int, offers: int, lowest_cost: int = 0) -> t
     return value, cost, Terms(limits, draw(st.integers(1, 2)), group, worst)
 
 
-def check_plan(value: Values, cost: Costs, terms: Terms, plan: Plan) -> None:
+def check_plan(value: Values, cost: Costs, terms: Terms, plan: Plan, lowest: float = 0.0) -> None:
     """Check all that holds for every plan."""
     given = list(zip(plan.member_row.tolist(), plan.offer_row.tolist(), strict=True))
     assert len(set(given)) == len(given)
@@ -232,7 +232,7 @@ def check_plan(value: Values, cost: Costs, terms: Terms, plan: Plan) -> None:
         assert len(set(own)) == len(own)
     assert plan.total_cost_cents == sum(int(cost[i, j]) for i, j in given)
     assert plan.total_value_cents == pytest.approx(sum(value[i, j] for i, j in given), rel=1e-12)
-    assert plan.bound_cents >= plan.total_value_cents >= 0
+    assert plan.bound_cents >= plan.total_value_cents >= lowest
     assert all((price >= 0).all() for price in plan.prices)
 
 
