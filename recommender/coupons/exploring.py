@@ -115,7 +115,7 @@ def tickets_of(pool: Pool, table: LimitTable, share: float) -> IntVector:
 def draw(pool: Pool, table: LimitTable, tickets: IntVector, share: float, rng: np.random.Generator) -> IntVector:
     """Let each member of a pool draw a ticket.
 
-    A ticket for an offer that the member may not have is a blank; so is one that would use more than its share of a limit
+    A ticket for an offer that the member may not have is a blank; so is one that would use more than a share of a limit
     of the member's store or guide, of which the recorded chances do not know.
 
     Returns: int64, (m,), offers; k = a blank.

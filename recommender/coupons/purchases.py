@@ -95,7 +95,9 @@ def read_holders(connection: Connection, member_ids: Sequence[str]) -> dict[str,
             subjects[row[0]] for row in fetch(connection, _ERASED.replace("{marks}", marks(len(chunk))), list(subjects))
         }
         rows = fetch(connection, _MEMBERS.replace("{marks}", marks(len(chunk))), chunk)
-        found |= {row[0]: Holder(row[1] or LEARNED_KINDS[0], _facts(*row[2:])) for row in rows if row[0] not in gone}
+        found |= {
+            row[0]: Holder(row[1] or LEARNED_KINDS[0], member_facts(*row[2:])) for row in rows if row[0] not in gone
+        }
     return found
 
 
@@ -106,7 +108,8 @@ def _line(line: PurchaseLine, known: tuple[str | None, str | None, str | None] |
     )
 
 
-def _facts(tier: str | None, points: int | None, attributes: str | None) -> MemberFacts:
+def member_facts(tier: str | None, points: int | None, attributes: str | None) -> MemberFacts:
+    """Return what offers may ask of a member, from columns of `members`; attributes: JSON."""
     segments = {tier} if tier else set()
     named = _attributes(attributes).get("segments")
     if isinstance(named, list):

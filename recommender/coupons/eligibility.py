@@ -1,0 +1,149 @@
+"""Eligibility: who may be given which offer in a plan, as far as the records say, and why others may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from sqlalchemy.engine import Connection
+
+from recommender.columns import LEARNED_KINDS
+from recommender.coupons.basket import MemberFacts
+from recommender.coupons.counters import Count
+from recommender.coupons.offers import Offer
+from recommender.coupons.purchases import member_facts
+from recommender.ids import IdIndex
+from recommender.storage.members import member_kinds, unprofiled_members
+from recommender.storage.statements import fetch
+
+BoolMatrix = npt.NDArray[np.bool_]
+
+_HELD = "SELECT DISTINCT campaign_id, member_id FROM sends WHERE arm = 'holdout'"
+_OFFERS_OF = "SELECT campaign_id, offers FROM campaigns"
+_ELSEWHERE = """
+SELECT member_id, COUNT(*) FROM coupons WHERE offer_id = ? AND status <> 'voided' GROUP BY member_id"""
+_HERE = "SELECT subject, used FROM coupon_counters WHERE kind = ? AND owner = ?"
+_FACTS = "SELECT member_id, home_store_id, tier, points_balance, attributes FROM members"
+
+
+class LeftOut(StrEnum):
+    """Why members are not given some or all offers."""
+
+    KIND = "kind"
+    OPTED_OUT = "opted_out"
+    HELD_OUT = "held_out"
+    MEMBER_LIMIT = "member_limit"
+    SEGMENT = "segment"
+    STORE = "store"
+    POINTS = "points"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Eligibility:
+    """Who may be given what: bool, (n, k); and how many members are left out of some or all offers, by reason."""
+
+    allowed: BoolMatrix
+    left_out: Mapping[LeftOut, int]
+
+
+def read_eligibility(
+    connection: Connection, members: IdIndex, offers: Sequence[Offer], campaign_id: str | None, now: datetime
+) -> Eligibility:
+    """Return which of the members may be given which of the offers.
+
+    Kinds that are not learned from get nothing, nor do those who opted out of personal offers, for whom there are the
+    public ones, nor those held out of the campaign or of another one that has the offer. Offers bound to stores go to
+    members whose home store is one of them, or is not known.
+
+    Args:
+        campaign_id: of the plan; None: of no campaign.
+        now: the time of the plan.
+    """
+    table = _Table(members, offers)
+    table.forbid(
+        LeftOut.KIND, (member for member, kind in member_kinds(connection).items() if kind not in LEARNED_KINDS)
+    )
+    table.forbid(LeftOut.OPTED_OUT, unprofiled_members(connection, now))
+    for offers_of, held in _held_out(connection, campaign_id, {offer.offer_id for offer in offers}):
+        table.forbid(LeftOut.HELD_OUT, held, offers_of)
+    for offer in offers:
+        if offer.per_member_limit is not None:
+            held_by = _coupons_held(connection, offer.offer_id)
+            full = (member for member, count in held_by.items() if count >= offer.per_member_limit)
+            table.forbid(LeftOut.MEMBER_LIMIT, full, {offer.offer_id})
+    if any(offer.segments or offer.stores or offer.points_cost for offer in offers):
+        _forbid_by_facts(connection, table, offers)
+    return Eligibility(table.allowed, table.left_out)
+
+
+class _Table:
+    """What is still allowed, while reasons against it come in."""
+
+    def __init__(self, members: IdIndex, offers: Sequence[Offer]) -> None:
+        self.members = members
+        self.columns = {offer.offer_id: column for column, offer in enumerate(offers)}
+        self.allowed = np.ones((len(members), len(offers)), np.bool_)
+        self.left_out: dict[LeftOut, int] = {}
+
+    def forbid(self, reason: LeftOut, member_ids: Iterable[str], offer_ids: Iterable[str] | None = None) -> None:
+        """Forbid some or all offers to some members; only what was still allowed counts for the reason."""
+        rows, _ = self.members.rows(sorted(set(member_ids)))
+        columns = [self.columns[offer] for offer in (self.columns if offer_ids is None else offer_ids)]
+        self.forbid_rows(reason, rows, columns)
+
+    def forbid_rows(self, reason: LeftOut, rows: npt.NDArray[np.int32], columns: Sequence[int]) -> None:
+        """Forbid columns to rows."""
+        block = np.ix_(rows.astype(np.int64), np.array(columns, np.int64))
+        lost = int(self.allowed[block].any(axis=1).sum()) if len(columns) else 0
+        self.allowed[block] = False
+        if lost:
+            self.left_out[reason] = self.left_out.get(reason, 0) + lost
+
+
+def _held_out(connection: Connection, campaign_id: str | None, offer_ids: set[str]) -> list[tuple[set[str], list[str]]]:
+    """Return offers, and the members who must not be given them since they are kept from a campaign."""
+    offers_of = {row[0]: set(orjson.loads(row[1]) if row[1] else ()) for row in fetch(connection, _OFFERS_OF)}
+    held: dict[str, list[str]] = {}
+    for campaign, member in fetch(connection, _HELD):
+        held.setdefault(campaign, []).append(member)
+    kept = []
+    for campaign, members in sorted(held.items()):
+        own = offer_ids if campaign == campaign_id else offers_of.get(campaign, set()) & offer_ids
+        if own:
+            kept.append((own, members))
+    return kept
+
+
+def _coupons_held(connection: Connection, offer_id: str) -> dict[str, int]:
+    """Return how many coupons of an offer members were given, by any wallet."""
+    counts = {str(member): int(count) for member, count in fetch(connection, _ELSEWHERE, (offer_id,))}
+    for member, count in fetch(connection, _HERE, (Count.MEMBER.value, offer_id)):
+        counts[member] = counts.get(member, 0) + int(count)
+    return counts
+
+
+def _forbid_by_facts(connection: Connection, table: _Table, offers: Sequence[Offer]) -> None:
+    """Forbid offers by segment, home store and points; of members without a row nothing is known."""
+    facts: list[MemberFacts | None] = [None] * len(table.members)
+    stores: list[str | None] = [None] * len(table.members)
+    rows = fetch(connection, _FACTS)
+    at, known = table.members.rows([row[0] for row in rows])
+    for place, row in zip(at.tolist(), (row for row, here in zip(rows, known, strict=True) if here), strict=True):
+        facts[place], stores[place] = member_facts(*row[2:]), row[1]
+    for column, offer in enumerate(offers):
+        tests = {
+            LeftOut.SEGMENT: [
+                bool(offer.segments) and (not own or offer.segments.isdisjoint(own.segments)) for own in facts
+            ],
+            LeftOut.STORE: [bool(offer.stores) and store is not None and store not in offer.stores for store in stores],
+            LeftOut.POINTS: [
+                bool(offer.points_cost) and (own is None or (own.points or 0) < offer.points_cost) for own in facts
+            ],
+        }
+        for reason, refused in tests.items():
+            table.forbid_rows(reason, np.flatnonzero(refused).astype(np.int32), [column])

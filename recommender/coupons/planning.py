@@ -1,0 +1,186 @@
+"""A plan of who gets which offer, from scores, eligibility and money; and what it is expected to earn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recommender.coupons.allocation import Terms
+from recommender.coupons.curve import CurvePoint, profit_curve
+from recommender.coupons.eligibility import BoolMatrix
+from recommender.coupons.exploring import ExploringPlan, allocate_exploring
+from recommender.coupons.limits import IntVector, Limit, budget, liability, stock
+from recommender.coupons.matrices import Arrays
+from recommender.coupons.offers import Offer
+from recommender.coupons.pacing import Multipliers
+from recommender.coupons.scores import OfferScores
+from recommender.errors import InputError
+
+CENT_PARTS = 1e-3
+"""A cost above a whole number of cents by less than this is not rounded up: float32 knows no better."""
+TWO_SIDED_95 = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What a plan must keep to.
+
+    budget_cents: discount that may be granted; None: any.  liability_cents: discount if every coupon is redeemed.
+    stock_left: coupons left of each offer; None: any number.
+    per_member: most coupons of one member.  explore: share of members for whom lots are drawn.
+    pessimism: standard errors by which every profit is lowered.  seed: of the lots.
+    """
+
+    offers: tuple[Offer, ...]
+    budget_cents: int | None
+    stock_left: tuple[int | None, ...]
+    liability_cents: int | None = None
+    per_member: int = 1
+    explore: float = 0.0
+    pessimism: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFigures:
+    """A plan in numbers, cents where nothing else is said.
+
+    members: who were considered.  reach: members with a coupon.  explorers: members for whom lots were drawn.
+    planned_cost: discount at the upper confidence bound, against which the budget is held.  expected_cost: of the
+    discount, the retailer's share.  profit, low, high: expected incremental profit, and its 95 % interval.
+    value, bound, gap: what was maximised, which differs from the profit by pessimism; no plan has more than `bound`.
+    price: what one more cent of budget would earn; None without a budget.  assumed: coupons whose profit is assumed.
+    """
+
+    members: int
+    reach: int
+    coupons: int
+    explorers: int
+    planned_cost: int
+    expected_cost: float
+    profit: float
+    low: float
+    high: float
+    value: float
+    bound: float
+    gap: float
+    price: float | None
+    assumed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OfferPlan:
+    """A plan with its figures and the profit curve, which is empty without a budget."""
+
+    explored: ExploringPlan
+    figures: PlanFigures
+    curve: tuple[CurvePoint, ...]
+
+
+def make_plan(scores: OfferScores, allowed: BoolMatrix, request: PlanRequest) -> OfferPlan:
+    """Allocate offers to members.
+
+    Args:
+        scores: of the request's offers, in their order.
+        allowed: bool, (n, k), who may be given what.
+    Raises: InputError if an offer has no worst case but the liability is limited, or as allocate().
+    """
+    profit = np.where(allowed, scores.expected_profit_cents, np.nan).astype(np.float32)
+    arrays = Arrays(profit, plan_cost(scores, request.offers), scores.standard_error_cents, request.pessimism)
+    terms = _terms(request)
+    explored = allocate_exploring(arrays, terms, request.explore, np.random.default_rng(request.seed))
+    curve = profit_curve(arrays, terms) if request.budget_cents is not None else []
+    return OfferPlan(explored, _figures(scores, explored, request), tuple(curve))
+
+
+def plan_cost(scores: OfferScores, offers: Sequence[Offer]) -> npt.NDArray[np.int64]:
+    """Return the discount to plan with, int64 (n, k), whole cents: all of it, since budgets count all that is granted.
+
+    Scores hold the retailer's share; of an offer that others pay for the discount is its worst case, as likely as it is
+    redeemed.
+    """
+    cost = np.empty(scores.cost_bound_cents.shape, np.int64)
+    for column, offer in enumerate(offers):
+        if offer.retailer_share > 0:
+            granted = scores.cost_bound_cents[:, column] / offer.retailer_share
+        else:
+            granted = scores.redemption_probability[:, column] * (offer.worst_case_cents or 0)
+        cost[:, column] = np.ceil(np.nan_to_num(granted.astype(np.float64)) - CENT_PARTS)
+    return np.maximum(cost, 0)
+
+
+def multipliers_of(plan: OfferPlan, scores: OfferScores, campaign_id: str | None, bundle_id: str) -> Multipliers:
+    """Return what a plan keeps for decisions between plans."""
+    done = plan.explored.plan
+    by_offer = np.zeros(len(scores.offer_id))
+    for limit, price in zip(done.limits, done.prices, strict=True):
+        if limit.offer_row is not None:
+            by_offer += np.append(price, 0.0)[limit.offer_row]
+    return Multipliers(
+        campaign_id, scores.at, bundle_id, scores.offer_id, tuple(by_offer.tolist()), plan.figures.price or 0.0
+    )
+
+
+def _terms(request: PlanRequest) -> Terms:
+    limits: list[Limit] = [stock(request.stock_left)]
+    if request.budget_cents is not None:
+        limits.insert(0, budget(request.budget_cents))
+    worst: list[int] | None = None
+    if request.liability_cents is not None:
+        limits.append(liability(request.liability_cents))
+        worst = [_worst_case(offer) for offer in request.offers]
+    names = {offer.exclusive_group for offer in request.offers}
+    numbers = {name: number for number, name in enumerate(sorted(names - {None}, key=str))}
+    group = [
+        len(numbers) + column if offer.exclusive_group is None else numbers[offer.exclusive_group]
+        for column, offer in enumerate(request.offers)
+    ]
+    return Terms(tuple(limits), request.per_member, group, worst)
+
+
+def _worst_case(offer: Offer) -> int:
+    if offer.worst_case_cents is None:
+        raise InputError(
+            "The liability cannot be limited: nothing limits what one coupon of this offer can cost.",
+            field="maximum_discount_cents",
+            value=offer.offer_id,
+            accepted="a maximum discount",
+        )
+    return offer.worst_case_cents
+
+
+def _figures(scores: OfferScores, explored: ExploringPlan, request: PlanRequest) -> PlanFigures:
+    plan = explored.plan
+    at = (plan.member_row, plan.offer_row)
+    profit = float(scores.expected_profit_cents[at].sum(dtype=np.float64))
+    spread = TWO_SIDED_95 * _error(scores.standard_error_cents[at], plan.offer_row)
+    prices = plan.prices[0] if request.budget_cents is not None else None
+    return PlanFigures(
+        members=len(scores.members),
+        reach=len(np.unique(plan.member_row)),
+        coupons=len(plan.member_row),
+        explorers=len(explored.explorers),
+        planned_cost=plan.total_cost_cents,
+        expected_cost=float(scores.expected_cost_cents[at].sum(dtype=np.float64)),
+        profit=profit,
+        low=profit - spread,
+        high=profit + spread,
+        value=plan.total_value_cents,
+        bound=plan.bound_cents,
+        gap=plan.gap,
+        price=None if prices is None else float(prices[0]),
+        assumed=int(scores.assumed[plan.offer_row].sum()),
+    )
+
+
+def _error(errors: npt.NDArray[np.floating], offer: npt.NDArray[np.int32] | IntVector) -> float:
+    """Return the standard error of a sum: errors of one offer go together, those of different offers do not.
+
+    The estimates of one offer come from one fit and share its error; taking them as independent would make the interval
+    of a large plan vanish.
+    """
+    together = np.bincount(offer, errors.astype(np.float64))
+    return float(np.sqrt((together**2).sum()))
