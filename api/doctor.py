@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from api.settings import ServiceSettings
+from recommender.coupons.ledger import check_books
+from recommender.coupons.supervision import frozen_offers
 from recommender.errors import MemberwiseError
 from recommender.exposures import FULL_SPOOL_BYTES, spool_files
 from recommender.registry import Registry
@@ -81,7 +83,8 @@ def examine(settings: ServiceSettings, environ: Mapping[str, str], now: datetime
     checks: list[Check] = [("settings", _settings)]
     if database is not None:
         checks.append(("database", _database))
-    checks += [("keys", _keys), ("event log", _event_log), ("stock", _stock)] if _is_current(patient) else []
+    current: list[Check] = [("keys", _keys), ("event log", _event_log), ("stock", _stock), ("coupons", _coupons)]
+    checks += current if _is_current(patient) else []
     checks += [("bundle", _bundle), ("spool", _spool), ("disk", _disk), ("clock", _clock)]
     for subject, check in checks:
         try:
@@ -275,6 +278,20 @@ def _stock(patient: Patient) -> Iterator[Finding]:
             yield Finding(State.OK, "stock", "the running service keeps the stock file")
     finally:
         keeper.stop()
+
+
+def _coupons(patient: Patient) -> Iterator[Finding]:
+    assert patient.database is not None
+    with patient.database.read(snapshot=True) as connection:
+        wrong, frozen = check_books(connection), frozen_offers(connection)
+    if wrong:
+        advice = "Something wrote to the wallet's tables past the wallet: `memberwise coupons show ID`."
+        yield Finding(State.FAIL, "coupons", "The books do not balance: " + "; ".join(wrong), advice)
+    else:
+        yield Finding(State.OK, "coupons", "the books balance")
+    if frozen:
+        names = ", ".join(f"{offer_id} ({reason})" for offer_id, reason in frozen)
+        yield Finding(State.WARN, "coupons", f"Frozen offers: {names}", "Look into it; then unfreeze them.")
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:

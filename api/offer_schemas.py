@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from api.coupon_schemas import Fulfilment
-from api.fields import Answer, Body, Cents, Id, Text, UtcTime
+from api.fields import Answer, Body, Cents, Id, Text, UtcTime, wrong
+from api.table_schemas import MAX_ROWS
 from recommender.coupons.offers import MAX_COUNT
 
 MAX_OFFERS = 200
@@ -107,3 +108,65 @@ class FreezeRequest(Body):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "Codes were shared in a forum."}]})
     reason: Annotated[Text, Field(min_length=1)]
+
+
+class ExternalCoupon(Body):
+    """A coupon that another system issued, as it stands there."""
+
+    coupon_id: Id
+    offer_id: Id
+    member_id: Id
+    status: Literal["issued", "locked", "redeemed", "expired", "voided"]
+    issued_at: UtcTime | None = None
+    expires_at: UtcTime | None = None
+    source: Annotated[Text, Field(description="The system, such as `crm` or `wechat_pay`.")] | None = None
+
+
+class ExternalRedemption(Body):
+    """The use of a coupon in another system; the same `redemption_id` is the same redemption."""
+
+    redemption_id: Id
+    member_id: Id
+    offer_id: Id
+    coupon_id: Id | None = None
+    campaign_id: Annotated[Id, Field(description="Whose budget it comes off.")] | None = None
+    order_id: Id | None = None
+    redeemed_at: UtcTime
+    channel: Annotated[Text, Field(max_length=64)] | None = None
+    store_id: Id | None = None
+    discount_cents: Cents | None = None
+
+
+class ExternalRequest(Body):
+    """What another system tells of its coupons."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "coupons": [
+                        {"coupon_id": "wx-7", "offer_id": "wx-5-off", "member_id": "1008", "status": "redeemed"}
+                    ],
+                    "redemptions": [
+                        {
+                            "redemption_id": "wx-r-7",
+                            "coupon_id": "wx-7",
+                            "offer_id": "wx-5-off",
+                            "member_id": "1008",
+                            "campaign_id": "spring",
+                            "redeemed_at": "2026-03-01T09:30:00+08:00",
+                            "discount_cents": 500,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+    coupons: Annotated[list[ExternalCoupon], Field(max_length=MAX_ROWS)] = Field(default_factory=list)
+    redemptions: Annotated[list[ExternalRedemption], Field(max_length=MAX_ROWS)] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _something(self) -> ExternalRequest:
+        if not self.coupons and not self.redemptions:
+            raise wrong("rows", "Nothing is told.", "`coupons`, `redemptions`, or both")
+        return self

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from api.services import Call, Written
 from recommender.storage.audit import count, record
 
-NAMED = frozenset({"item_id", "store_id", "name"})
+NAMED = frozenset({"item_id", "store_id", "offer_id", "name"})
 """Keys of rows that an entry may name; ids of members and identities stay out of it."""
 MOST_NAMED = 20
 

@@ -8,19 +8,21 @@ import orjson
 from sqlalchemy.engine import Connection
 
 from api.auth import Scope
-from api.offer_schemas import FreezeRequest, OffersRequest, OfferStateAnswer
+from api.offer_schemas import ExternalRequest, FreezeRequest, OffersRequest, OfferStateAnswer
 from api.openapi import Operation, Reply
 from api.problems import CONFLICT, INVALID_REQUEST, NOT_FOUND, FieldError, ProblemError
 from api.routes.catalog import WHOLE
 from api.services import Call, Services
 from api.table_schemas import UpsertAnswer
 from api.wallet import caller_of
+from recommender.coupons.coupon_rows import read_coupons
 from recommender.coupons.offers import Offer
+from recommender.coupons.offline import follow_external
 from recommender.coupons.store import OfferBook, read_offers
 from recommender.coupons.supervision import OfferState, approve, freeze, state_of, unfreeze
-from recommender.errors import NotFoundError
+from recommender.errors import ConflictError, NotFoundError
 from recommender.storage.audit import record
-from recommender.storage.upserts import upsert
+from recommender.storage.upserts import UpsertCounts, upsert
 
 TAG = "coupons"
 
@@ -34,14 +36,20 @@ def put_offers(services: Services, call: Call, body: OffersRequest) -> Reply:
         _refuse_unusable(body, book)
         for offer in book.offers.values():
             state_of(connection, offer, caller_of(call))
-    found: dict[str, object] = {
-        "received": len(rows),
-        "added": counts.added,
-        "changed": counts.changed,
-        "unchanged": counts.unchanged,
-    }
-    call.notes |= found
-    return Reply(found)
+    return _counted(call, len(rows), counts)
+
+
+def put_external_coupons(services: Services, call: Call, body: ExternalRequest) -> Reply:
+    """Take in what another system tells of its coupons; what it spent counts at once."""
+    coupons: list[Mapping[str, object]] = [row.model_dump(exclude_unset=True) for row in body.coupons]
+    redemptions: list[Mapping[str, object]] = [row.model_dump(exclude_unset=True) for row in body.redemptions]
+    with services.database.write(durable=True) as connection:
+        _refuse_own(connection, body)
+        counts = upsert(connection, "coupons", coupons, call.now) + upsert(
+            connection, "redemptions", redemptions, call.now
+        )
+        follow_external(connection, call.now, {row.campaign_id for row in body.redemptions if row.campaign_id})
+    return _counted(call, len(coupons) + len(redemptions), counts)
 
 
 def approve_offer(services: Services, call: Call, offer_id: str) -> Reply:
@@ -69,6 +77,26 @@ def unfreeze_offer(services: Services, call: Call, offer_id: str) -> Reply:
         state_of(connection, offer)
         unfreeze(connection, offer_id)
         return _state_reply(offer_id, state_of(connection, offer))
+
+
+def _counted(call: Call, received: int, counts: UpsertCounts) -> Reply:
+    found: dict[str, object] = {
+        "received": received,
+        "added": counts.added,
+        "changed": counts.changed,
+        "unchanged": counts.unchanged,
+    }
+    call.notes |= found
+    return Reply(found)
+
+
+def _refuse_own(connection: Connection, body: ExternalRequest) -> None:
+    """Raises: ConflictError if a row is about a coupon of this wallet, whose books only the wallet writes."""
+    named = {row.coupon_id for row in body.coupons} | {row.redemption_id for row in body.redemptions}
+    named |= {row.coupon_id for row in body.redemptions if row.coupon_id is not None}
+    own = read_coupons(connection, named)
+    if own:
+        raise ConflictError("A coupon is of this wallet, not of another system.", field="coupon_id")
 
 
 def _refuse_unusable(body: OffersRequest, book: OfferBook) -> None:
@@ -119,6 +147,24 @@ OPERATIONS = (
         answers={200: UpsertAnswer},
         scope=Scope.COUPONS,
         body=OffersRequest,
+    ),
+    Operation(
+        id="put_external_coupons",
+        method="PUT",
+        path="/v1/external-coupons",
+        tag=TAG,
+        summary="Tell of coupons that another system keeps.",
+        description=(
+            "For callbacks of a CRM or a payment provider about offers whose `wallet` is `external`. The coupons count"
+            " for members' limits, the redemptions come off the budgets of their campaigns, at once. A coupon of this"
+            " wallet is a 409." + WHOLE
+        ),
+        view=put_external_coupons,
+        answers={200: UpsertAnswer},
+        scope=Scope.COUPONS,
+        body=ExternalRequest,
+        problems=(CONFLICT,),
+        streamed=True,
     ),
     Operation(
         id="approve_offer",

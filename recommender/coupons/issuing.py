@@ -27,7 +27,9 @@ _HELD_OUT = """
 SELECT DISTINCT campaign_id FROM sends WHERE arm = 'holdout' AND (member_id = ? OR member_id IN (
   SELECT o.member_id FROM members m JOIN members o ON o.household_id = m.household_id WHERE m.member_id = ?))"""
 _OFFERS_OF = "SELECT offers FROM campaigns WHERE campaign_id = ?"
-_EXTERNAL = "SELECT COUNT(*) FROM coupons WHERE member_id = ? AND offer_id = ? AND status <> 'voided'"
+_EXTERNAL = """
+SELECT COUNT(*) FROM coupons c WHERE c.member_id = ? AND c.offer_id = ? AND c.status <> 'voided'
+  AND NOT EXISTS (SELECT 1 FROM wallet_coupons w WHERE w.coupon_id = c.coupon_id)"""
 _CLAIMS = (
     ("device", Count.DEVICE, Refusal.DEVICE_LIMIT),
     ("payer", Count.PAYER, Refusal.PAYER_LIMIT),

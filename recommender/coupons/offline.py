@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,14 +17,14 @@ from recommender.coupons.requests import earlier_request, keep_request
 from recommender.coupons.store import read_offers
 from recommender.coupons.using import record_redemption, unlock
 from recommender.coupons.wallet import Coupon, Status, Turn
-from recommender.storage.statements import execute, fetch
+from recommender.storage.statements import execute, fetch, marks
 from recommender.storage.types import to_micros
 
 OPERATION = "offline"
 
 _EXTERNAL = """
 SELECT r.campaign_id, SUM(COALESCE(r.discount_cents, 0)) FROM redemptions r
-WHERE r.campaign_id IS NOT NULL
+WHERE r.campaign_id {chosen}
   AND NOT EXISTS (SELECT 1 FROM coupon_ledger l WHERE l.coupon_id = r.coupon_id) GROUP BY r.campaign_id"""
 _SET = """
 INSERT INTO coupon_counters (kind, owner, subject, used, at) VALUES (?, ?, '', ?, ?)
@@ -74,9 +74,14 @@ def record_offline(turn: Turn, redemptions: Sequence[OfflineRedemption]) -> list
     return [_record_one(turn, one) for one in redemptions]
 
 
-def follow_external(connection: Connection, now: datetime) -> None:
-    """Count what other systems redeemed against the budgets of campaigns, inside a write transaction."""
-    for campaign_id, cents in fetch(connection, _EXTERNAL):
+def follow_external(connection: Connection, now: datetime, campaign_ids: Collection[str] | None = None) -> None:
+    """Count what other systems redeemed against the budgets of campaigns, inside a write transaction.
+
+    Args:
+        campaign_ids: only these; None: all.
+    """
+    chosen = "IS NOT NULL" if campaign_ids is None else f"IN ({marks(len(campaign_ids))})"
+    for campaign_id, cents in fetch(connection, _EXTERNAL.replace("{chosen}", chosen), sorted(campaign_ids or ())):
         if used(connection, Count.EXTERNAL, campaign_id) != cents:
             execute(connection, _SET, (Count.EXTERNAL, campaign_id, int(cents), to_micros(now)))
 

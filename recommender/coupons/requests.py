@@ -13,15 +13,15 @@ from recommender.storage.types import to_micros
 
 _FIND = "SELECT body_hash, answer FROM coupon_requests WHERE operation = ? AND request_no = ?"
 _INSERT = "INSERT INTO coupon_requests (operation, request_no, body_hash, answer, at) VALUES (?, ?, ?, ?, ?)"
-_CLOSE = _INSERT + " ON CONFLICT DO NOTHING"
+_CLOSE = _INSERT + " ON CONFLICT (operation, request_no) DO UPDATE SET body_hash = excluded.body_hash"
 CLOSED = ""
-"""Stands as the content's hash of a request that was rolled back before it came."""
+"""Stands as the content's hash of a request that was rolled back, after it was done or before it came."""
 
 
 def earlier_request(connection: Connection, operation: str, request_no: str, content: str) -> str | None:
     """Return the answer to this very request, None if it is new; inside the write transaction of what it does.
 
-    Returns: CLOSED if it was rolled back before it came.
+    Returns: CLOSED if it was rolled back.
     Raises: ConflictError if the number came with other content.
     """
     rows = fetch(connection, _FIND, (operation, request_no))
@@ -48,7 +48,7 @@ def keep_request(
 
 
 def close_request(connection: Connection, operation: str, request_no: str, now: datetime) -> None:
-    """Let a request that did not come yet never be done, inside a write transaction."""
+    """Let a request that is rolled back never be done, or told to be done, again; inside a write transaction."""
     execute(connection, _CLOSE, (operation, request_no, CLOSED, "", to_micros(now)))
 
 

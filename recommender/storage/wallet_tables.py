@@ -83,7 +83,7 @@ coupon_requests = sa.Table(
     sa.Column("answer", ByteText, nullable=False),
     sa.Column("at", UtcTime(), nullable=False),
 )
-"""Answers to writes with a business request number, kept for good; '' as `body_hash`: rolled back before it came."""
+"""Answers to writes with a business request number, kept for good; '' as `body_hash`: rolled back."""
 
 offer_states = sa.Table(
     "offer_states",

@@ -138,6 +138,7 @@ def test_a_redemption_is_rolled_back_also_before_it_comes(wallet: CheckedClient)
     order = {"order_id": "o1", "coupons": refs(issue(wallet)), "purchase": PURCHASE, "request_no": "r1"}
     assert outcome(ask(wallet, "redeem", order)) == ("done", "redeemed", None)
     assert outcome(ask(wallet, "rollback", {"request_no": "r1"})) == ("done", "issued", None)
+    assert outcome(ask(wallet, "redeem", order)) == ("refused", None, "rolled_back")
     assert ask(wallet, "rollback", {"request_no": "r2"})["coupons"] == []
     late = ask(wallet, "redeem", order | {"request_no": "r2"})
     assert outcome(late) == ("refused", None, "rolled_back")
@@ -236,3 +237,28 @@ def test_amounts_at_the_limit(wallet: CheckedClient) -> None:
     )
     assert answer.status_code == 400
     assert answer.json["errors"][0]["field"] == "lines"
+
+
+def test_coupons_of_another_system_are_followed(services: Services, wallet: CheckedClient) -> None:
+    wallet.put("/v1/offers", {"offers": [OFFER | {"per_member_limit": 1}]})
+    told = {"coupon_id": "wx-1", "offer_id": "ten", "member_id": "m01", "status": "redeemed"}
+    spent = {
+        "redemption_id": "r-1",
+        "coupon_id": "wx-1",
+        "offer_id": "ten",
+        "member_id": "m01",
+        "campaign_id": "c1",
+        "redeemed_at": NOW.isoformat(),
+        "discount_cents": 200,
+    }
+    body = {"coupons": [told], "redemptions": [spent]}
+    assert wallet.put("/v1/external-coupons", body).json["added"] == 2
+    assert wallet.put("/v1/external-coupons", body).json["unchanged"] == 2
+    asked = {"coupons": [{"offer_id": "ten", "member_id": "m01"}]}
+    assert outcome(ask(wallet, "issue", asked)) == ("refused", None, "member_limit")
+    own = issue(wallet, "m02", campaign_id="c1")
+    order = {"order_id": "o1", "coupons": refs(own), "purchase": PURCHASE}
+    assert outcome(ask(wallet, "lock", order)) == ("refused", "issued", "budget_spent")
+    for mine in ({"coupons": [told | {"coupon_id": own}]}, {"redemptions": [spent | {"redemption_id": own}]}):
+        assert wallet.put("/v1/external-coupons", mine).status_code == 409
+    assert wallet.put("/v1/external-coupons", {}).status_code == 400

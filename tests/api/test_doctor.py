@@ -7,6 +7,8 @@ import pytest
 
 from api.doctor import State, examine
 from api.settings import ServiceSettings
+from recommender.coupons.coupon_rows import add_coupons
+from recommender.coupons.wallet import Coupon, Status
 from recommender.events import Event, EventKind
 from recommender.storage.compact import compact
 from recommender.storage.database import open_database
@@ -148,3 +150,17 @@ def test_a_damaged_database_file_is_noticed(settings: ServiceSettings) -> None:
     content[middle : middle + 3 * 4096] = b"\xff" * (3 * 4096)
     file.write_bytes(content)
     assert states(settings)["database"] is State.FAIL
+
+
+def test_coupons_whose_books_do_not_balance_and_frozen_offers(settings: ServiceSettings) -> None:
+    database = open_database(settings)
+    assert states(settings)["coupons"] is State.OK
+    with database.write() as connection:
+        state = "INSERT INTO offer_states VALUES ('o1', 't', FALSE, '', NULL, NULL, 1, 'speed')"
+        connection.exec_driver_sql(state)
+    assert states(settings)["coupons"] is State.WARN
+    with database.write() as connection:
+        coupon = Coupon("c1", "o1", "m1", None, Status.ISSUED, False, NOW, None)
+        add_coupons(connection, [coupon])
+    assert states(settings)["coupons"] is State.FAIL
+    database.dispose()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.offer_schemas import OfferRow
+from api.offer_schemas import ExternalCoupon, ExternalRedemption, OfferRow
 from api.openapi import Operation
 from api.problems import PROBLEM_KINDS
 from api.reading import read_body
@@ -82,6 +82,8 @@ def test_examples_of_answers_keep_their_schema(operation: Operation) -> None:
         (MemberRow, "members", set()),
         (LinkRow, "identities", set()),
         (OfferRow, "offers", set()),
+        (ExternalCoupon, "coupons", set()),
+        (ExternalRedemption, "redemptions", set()),
     ],
 )
 def test_rows_have_the_columns_of_the_data_contract(row: type, table: str, extra: set[str]) -> None:
