@@ -76,7 +76,13 @@ def _drawn(line: Line, x: Any, top: float) -> dict[str, Any]:
         "path": _path(spots),
         "band": _path(upper + lower[::-1]),
         "dots": [
-            {"x": spot[0], "y": spot[1], "text": f"{label}: {mean:.4f} [{low:.4f}, {high:.4f}]"}
+            {
+                "x": spot[0],
+                "y": spot[1],
+                "label": label,
+                "mean": mean,
+                "text": f"{label}: {mean:.4f} [{low:.4f}, {high:.4f}]",
+            }
             for spot, (_, mean, low, high, label) in zip(spots, line.points, strict=True)
         ],
     }

@@ -35,8 +35,8 @@ MOST_FEATURES = 15
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def to_html(document: Document) -> str:
-    """Write a report as a self-contained HTML page."""
+def templates() -> Any:
+    """Return the jinja2 environment of all pages."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -47,17 +47,27 @@ def to_html(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
-    return environment.get_template("report.html").render(
-        report=document,
-        methods=METHOD_NAMES,
-        subsets=SUBSET_NAMES,
-        most_features=MOST_FEATURES,
-        find=find_measure,
-        largest=_largest,
-        curve_chart=_curve_chart,
-        tenths_chart=_tenths_chart,
-        diversity_chart=_diversity_chart,
+    return environment
+
+
+def to_html(document: Document) -> str:
+    """Write a report as a self-contained HTML page."""
+    html: str = (
+        templates()
+        .get_template("report.html")
+        .render(
+            report=document,
+            methods=METHOD_NAMES,
+            subsets=SUBSET_NAMES,
+            most_features=MOST_FEATURES,
+            find=find_measure,
+            largest=_largest,
+            curve_chart=_curve_chart,
+            tenths_chart=_tenths_chart,
+            diversity_chart=_diversity_chart,
+        )
     )
+    return html
 
 
 def _curve_chart(points: list[Document], subset: str) -> Document:

@@ -133,7 +133,7 @@ def recommend_to(
     schema = pa.schema([*_COLUMNS[:1], ("at", pa.timestamp("us", "UTC")), *_COLUMNS[1:]] if timed else _COLUMNS)
     rows = 0
     # Small matrices: threads of the linear algebra would only wait for one another.
-    with threadpool_limits(1, "blas"), _writer(part, out.suffix, schema) as writer:
+    with threadpool_limits(1, "blas"), table_writer(part, out.suffix, schema) as writer:
         for start in range(0, len(asks), CHUNK):
             table = source.table(asks[start : start + CHUNK], schema)
             writer.write_table(table)
@@ -212,7 +212,8 @@ def later_than(asks: Sequence[Ask], until: datetime) -> int:
     return sum(ask.at is not None and ask.at < until for ask in asks)
 
 
-def _writer(path: Path, suffix: str, schema: pa.Schema) -> Any:
+def table_writer(path: Path, suffix: str, schema: pa.Schema) -> Any:
+    """Open a Parquet or CSV file, by the suffix of what it will be called, to write tables to."""
     if suffix == ".parquet":
         return pyarrow.parquet.ParquetWriter(path, schema)
     return pyarrow.csv.CSVWriter(path, schema)
