@@ -13,7 +13,7 @@ import pyarrow as pa
 from recommender.coupons.curve import CurvePoint
 from recommender.coupons.planning import PlanFigures
 from recommender.errors import InputError
-from training.charts import Line, line_chart
+from training.charts import Line, Point, line_chart
 from training.offer_plan import PlannedOffers
 from training.recommend import SUFFIXES, table_writer
 
@@ -92,10 +92,7 @@ def curve_page(curve: tuple[CurvePoint, ...], figures: PlanFigures, budget_cents
     """Write the profit curve as a self-contained HTML page."""
     from training.page import templates
 
-    points = [
-        (point.budget_cents / CENTS, *[point.profit_cents / CENTS] * 3, f"{point.budget_cents / CENTS:,.0f}")
-        for point in curve
-    ]
+    points = [_point(point.budget_cents / CENTS, point.profit_cents / CENTS) for point in curve]
     return (
         templates()
         .get_template("plan.html")
@@ -108,6 +105,10 @@ def curve_page(curve: tuple[CurvePoint, ...], figures: PlanFigures, budget_cents
             more=None if figures.price is None else MORE * figures.price,
         )
     )
+
+
+def _point(budget: float, profit: float) -> Point:
+    return budget, profit, profit, profit, f"{budget:,.0f}"
 
 
 def _row(point: CurvePoint) -> dict[str, float]:

@@ -23,7 +23,11 @@ from recommender.storage.statements import fetch
 
 BoolMatrix = npt.NDArray[np.bool_]
 
-_HELD = "SELECT DISTINCT campaign_id, member_id FROM sends WHERE arm = 'holdout'"
+_HELD = """
+SELECT campaign_id, member_id FROM sends WHERE arm = 'holdout'
+UNION SELECT s.campaign_id, o.member_id FROM sends s
+  JOIN members m ON m.member_id = s.member_id JOIN members o ON o.household_id = m.household_id
+  WHERE s.arm = 'holdout' ORDER BY 1, 2"""
 _OFFERS_OF = "SELECT campaign_id, offers FROM campaigns"
 _ELSEWHERE = """
 SELECT member_id, COUNT(*) FROM coupons WHERE offer_id = ? AND status <> 'voided' GROUP BY member_id"""
@@ -56,9 +60,9 @@ def read_eligibility(
 ) -> Eligibility:
     """Return which of the members may be given which of the offers.
 
-    Kinds that are not learned from get nothing, nor do those who opted out of personal offers, for whom there are the
-    public ones, nor those held out of the campaign or of another one that has the offer. Offers bound to stores go to
-    members whose home store is one of them, or is not known.
+    Kinds that are not learned from get nothing, nor do those who opted out of personal offers, for whom there are
+    the public ones, nor those held out, with their household, of the campaign or of another one that has the offer.
+    Offers bound to stores go to members whose home store is one of them, or is not known.
 
     Args:
         campaign_id: of the plan; None: of no campaign.

@@ -60,6 +60,12 @@ def test_members_held_out_get_no_offer_of_the_campaign_by_any_plan(world: Databa
     assert found.left_out[LeftOut.HELD_OUT] == 1
 
 
+def test_households_are_held_out_together(world: Database) -> None:
+    put_rows(world, "members", {"member_id": "m1", "household_id": "h"}, {"member_id": "m3", "household_id": "h"})
+    put_rows(world, "sends", {"campaign_id": "c1", "member_id": "m1", "sent_at": NOW, "arm": "holdout"})
+    assert names(eligibility(world, offer())) == ["m2"]
+
+
 def test_coupons_of_all_wallets_count_towards_a_members_limit(world: Database) -> None:
     give(world, "m1")
     put_rows(world, "coupons", {"coupon_id": "x", "offer_id": "ten", "member_id": "m2", "status": "issued"})
