@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from recommender.coupons.offers import Offer, OfferKind, Scope, Wallet
 from recommender.errors import InputError
+from recommender.storage.statements import fetch, marks
 from recommender.storage.tables import CANONICAL
+from recommender.storage.types import from_micros
 
 _Choice = TypeVar("_Choice", OfferKind, Wallet)
 
 CHUNK_IDS = 400
 """Offers looked up in one statement."""
 
-_OFFERS, _ITEMS = CANONICAL["offers"], CANONICAL["offer_items"]
+_COLUMNS = tuple(column.name for column in CANONICAL["offers"].c)
+_READ = f"SELECT {', '.join(_COLUMNS)} FROM offers"
+_READ_ITEMS = "SELECT offer_id, item_id FROM offer_items"
 _SCOPES = ("items", "categories", "brands")
 
 
@@ -38,19 +41,18 @@ def read_offers(connection: Connection, offer_ids: Iterable[str] | None = None) 
         offer_ids: which; None: all. Unknown ones are in neither part of the result.
     Returns: both parts in order of offer id.
     """
-    rows: list[sa.RowMapping] = []
+    rows: list[dict[str, Any]] = []
     items: dict[str, list[str]] = {}
     for wanted in _chunks(offer_ids):
-        rows += connection.execute(_among(sa.select(_OFFERS), _OFFERS, wanted)).mappings().all()
-        for offer_id, item_id in connection.execute(
-            _among(sa.select(_ITEMS.c.offer_id, _ITEMS.c.item_id), _ITEMS, wanted)
-        ):
+        where = "" if wanted is None else f" WHERE offer_id IN ({marks(len(wanted))})"
+        rows += [_named(row) for row in fetch(connection, _READ + where, wanted or ())]
+        for offer_id, item_id in fetch(connection, _READ_ITEMS + where, wanted or ()):
             items.setdefault(offer_id, []).append(item_id)
     offers: dict[str, Offer] = {}
     unusable: dict[str, InputError] = {}
     for row in sorted(rows, key=lambda one: str(one["offer_id"]).encode()):
         try:
-            offers[row["offer_id"]] = offer_of(dict(row), items.get(row["offer_id"], ()))
+            offers[row["offer_id"]] = offer_of(row, items.get(row["offer_id"], ()))
         except InputError as error:
             unusable[row["offer_id"]] = error
     return OfferBook(offers, unusable)
@@ -95,8 +97,12 @@ def _chunks(offer_ids: Iterable[str] | None) -> Iterable[list[str] | None]:
     return [distinct[start : start + CHUNK_IDS] for start in range(0, len(distinct), CHUNK_IDS)]
 
 
-def _among(statement: sa.Select[Any], table: sa.Table, wanted: list[str] | None) -> sa.Select[Any]:
-    return statement if wanted is None else statement.where(table.c.offer_id.in_(wanted))
+def _named(values: Sequence[Any]) -> dict[str, Any]:
+    """Return a stored row with its columns' names, times as times."""
+    row = dict(zip(_COLUMNS, values, strict=True))
+    for name in ("valid_from", "valid_until"):
+        row[name] = None if row[name] is None else from_micros(row[name])
+    return row
 
 
 def _choice(choices: type[_Choice], name: str, value: str) -> _Choice:
