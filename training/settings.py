@@ -116,7 +116,15 @@ class NeighborSettings:
         metadata=setting("The heaviest items of a history that count for neighbours.", unit="items", minimum=1),
     )
     pool_size: int = field(default=20_000, metadata=setting("Members that can be peers.", unit="members", minimum=1))
-    n_peers: int = field(default=300, metadata=setting("Peers asked per slate.", unit="members", minimum=1))
+    peer_share: float = field(
+        default=0.08,
+        metadata=setting(
+            "Part of those who can be peers that is asked per slate; never fewer than 100 nor more than 1000.",
+            unit="share",
+            minimum=0.0001,
+            maximum=1,
+        ),
+    )
     sharpness: float = field(default=2.0, metadata=setting("Exponent of similarity in a vote.", minimum=0))
     vote_half_life_days: float = field(
         default=3.5,

@@ -83,7 +83,7 @@ OWN = (
         "peers",
         Subset.NOVEL,
         {
-            "neighbors.n_peers": Range(20, 500, whole=True),
+            "neighbors.peer_share": Range(0.01, 0.5),
             "neighbors.sharpness": Range(0.5, 10),
             "neighbors.vote_half_life_days": Range(0.7, 60),
         },

@@ -164,7 +164,7 @@ def _peers(given: Material) -> PeerRetriever:
         given.browse_weight,
         history_items=option.history_items,
         pool_size=option.pool_size,
-        n_peers=option.n_peers,
+        peer_share=option.peer_share,
         sharpness=option.sharpness,
     )
 

@@ -13,6 +13,8 @@ RARITY = 0.5
 """Exponent of an item's inverse document frequency in comparing histories."""
 PEER_ITEMS = 150
 """The heaviest items of a peer's history that are voted for."""
+FEWEST, MOST = 100, 1000
+"""Bounds of how many peers are asked: few voices are chance, and a slate must not cost more in a larger shop."""
 
 
 def fit_peers(
@@ -23,7 +25,7 @@ def fit_peers(
     *,
     history_items: int,
     pool_size: int,
-    n_peers: int,
+    peer_share: float,
     sharpness: float,
 ) -> PeerRetriever:
     """Keep a pool of the members with the richest recent history.
@@ -33,7 +35,8 @@ def fit_peers(
         votes: float32 CSR, (n_members, n_items), weights of what peers vote for, which may fade faster.
         weights, browse_weight: how the matrix was weighed; kept for scoring.
         history_items: the heaviest items of a history that count, in the pool and in scoring.
-        pool_size, n_peers: sizes; > 0.
+        pool_size: members kept; > 0.
+        peer_share: part of the pool that is asked per slate, within FEWEST and MOST.
         sharpness: exponent of the similarity in a peer's vote.
     """
     members = np.maximum(matrix.getnnz(axis=0), 1)
@@ -51,7 +54,7 @@ def fit_peers(
         weights,
         browse_weight,
         history_items,
-        n_peers,
+        round(min(max(peer_share * len(chosen), FEWEST), MOST)),
         sharpness,
         rarity,
         pool,

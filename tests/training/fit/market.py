@@ -16,7 +16,7 @@ SETTINGS = TrainingSettings(
     seed=7,
     threads=1,
     factors=FactorSettings(factors=6, iterations=5, warm_iterations=2, min_members=2, regularization=0.05),
-    neighbors=NeighborSettings(neighbors=10, n_peers=8),
+    neighbors=NeighborSettings(neighbors=10),
 )
 
 

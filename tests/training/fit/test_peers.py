@@ -17,7 +17,7 @@ def matrix_of(*rows: list[float]) -> sp.csr_matrix:
 
 
 def peers(matrix: sp.csr_matrix, **changes: float) -> PeerRetriever:
-    options = {"pool_size": 10, "n_peers": 5, "sharpness": 2, "history_items": 50} | changes
+    options = {"pool_size": 10, "peer_share": 0.5, "sharpness": 2, "history_items": 50} | changes
     return fit_peers(matrix, matrix, plain_weights(), 0.5, **options)  # type: ignore[arg-type]
 
 
@@ -48,7 +48,7 @@ def test_histories_are_compared_by_what_tells() -> None:
 
 def test_peers_vote_for_what_they_bought_lately() -> None:
     long_ago, lately = matrix_of([1, 1, 0], [1, 1, 1]), matrix_of([0.01, 1, 0], [0, 0, 1])
-    options = {"pool_size": 9, "n_peers": 5, "sharpness": 1, "history_items": 50}
+    options = {"pool_size": 9, "peer_share": 0.5, "sharpness": 1, "history_items": 50}
     part = fit_peers(long_ago, lately, plain_weights(), 0.5, **options)
     assert part.purchases.toarray()[1].tolist() == [0, 0, 1]
     assert part.purchases.toarray()[0] == pytest.approx([0.1 / 1.01**0.5, 1 / 1.01**0.5, 0])
@@ -66,3 +66,12 @@ def test_long_histories_count_by_their_heaviest_items(monkeypatch: pytest.Monkey
 def test_no_members_no_peers() -> None:
     part = peers(sp.csr_matrix((0, 4), dtype=np.float32))
     assert answer(part, ask((1, 1))) == {}
+
+
+@pytest.mark.parametrize(("share", "asked"), [(0.01, 2), (0.25, 5), (0.9, 10)])
+def test_a_share_of_the_pool_is_asked_within_bounds(
+    share: float, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "FEWEST", 2)
+    monkeypatch.setattr(fitting, "MOST", 10)
+    assert peers(matrix_of(*([1.0, 1.0] for _ in range(20))), pool_size=20, peer_share=share).n_peers == asked
