@@ -226,7 +226,7 @@ class RankerSettings:
         metadata=setting("Windows before the validation window to learn from; 0: the blend alone.", minimum=0),
     )
     members: int = field(
-        default=4000, metadata=setting("Members asked per window, drawn by the seed.", unit="members", minimum=1)
+        default=6000, metadata=setting("Members asked per window, drawn by the seed.", unit="members", minimum=1)
     )
     wrong: int = field(
         default=20, metadata=setting("Candidates not bought that are kept per list.", unit="items", minimum=1)
