@@ -69,9 +69,7 @@ def test_no_members_no_peers() -> None:
 
 
 @pytest.mark.parametrize(("share", "asked"), [(0.01, 2), (0.25, 5), (0.9, 10)])
-def test_a_share_of_the_pool_is_asked_within_bounds(
-    share: float, asked: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_share_of_the_pool_is_asked_within_bounds(share: float, asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "FEWEST", 2)
     monkeypatch.setattr(fitting, "MOST", 10)
     assert peers(matrix_of(*([1.0, 1.0] for _ in range(20))), pool_size=20, peer_share=share).n_peers == asked
