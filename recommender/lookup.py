@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,10 +23,11 @@ from recommender.events import member_subject
 from recommender.history import MINUTES_PER_DAY, Histories, merge
 from recommender.house import OPEN_HOUSE, OUT_OF_SCOPE, SHADOW, HouseRules
 from recommender.ids import IdIndex
+from recommender.lately import Lately
 from recommender.masks import build_masks, not_interested
 from recommender.newcomers import Newcomers
 from recommender.placement import NO_PLACEMENT, NO_STEERING, Placement
-from recommender.prepared import MOST_WANTED
+from recommender.prepared import MOST_WANTED, SCENARIOS
 from recommender.query import CONTEXT_SCENARIOS, NO_CONTEXT, Context, Mask, Query, Ready, Scenario
 from recommender.recent import NOTHING_NEW, Recent, read_recent, take_back
 from recommender.request import SlateRequest
@@ -90,6 +92,7 @@ class QuerySource:
         self._histories = bundle.histories
         self._last_sequence = bundle.last_sequence
         self._trained_minute = int(bundle.trained_until.timestamp() // 60)
+        self._lately = Lately()
         self._away_until = 0.0
         self._rules = rules
         self._online = frozenset(name for name, kind in channel_kinds.items() if kind == "online")
@@ -142,34 +145,47 @@ class QuerySource:
         flags += self._flags(request, state, history, personal) + told
         channel = self._channels.get(request.channel or "", 0)
         history = with_visit(history, request.context, self._items, channel, as_of, self._day_offset)
-        masks, unknown = build_masks(
-            request, live, store_id, self._online, None if member is None else member.adult, self._rules.delicate
-        )
-        if unknown:
-            flags.append("stock_unknown")
-        masks = (*masks, *self._scope(request, live, store_id, flags))
-        if state.recent.dislikes:
-            masks = (*masks, not_interested(state.recent.dislikes, live))
         placement = request.placement or live.placement(request.scenario)
-        steered, arrangement, told = self._steer(request, placement, live, store_id)
+        masks, arrangement, told = self._conditions(request, placement, state, live, store_id)
         flags += told
-        same = history is known or np.array_equal(history.item_row, known.item_row)
-        quiet = past is None and personal and same and not len(state.recent)
+        store_row = None if store_id is None else self._stores.row(store_id)
+        ready, slot = None, None
+        if past is None and personal and not request.context.events and _from_head(request, arrangement):
+            same = history is known or np.array_equal(history.item_row, known.item_row)
+            ready = self._ready(request.scenario, rows, now) if same and not len(state.recent) else None
+            if ready is None and len(history.item_row):
+                heard = state.recent.digest(), zlib.crc32(history.item_row.tobytes())
+                slot = self._lately.slot((request.scenario, store_row, state.subjects), heard, as_of)
         query = Query(
             scenario=request.scenario,
             count=request.count,
             as_of=as_of,
             history=history,
-            store_row=None if store_id is None else self._stores.row(store_id),
+            store_row=store_row,
             personal=personal,
-            masks=(*masks, *steered),
+            masks=masks,
             context=context,
             arrangement=arrangement,
             newcomers=None if live.likeness is None else Newcomers(live.likeness, live.buzz),
             unnamed=None if self._rules.delicate else live.standing.delicate,
-            ready=self._ready(request, rows, arrangement, now) if quiet else None,
+            ready=ready if slot is None else slot.ready,
+            slot=slot,
         )
         return self._cooled(query, placement, live), Who(state.subjects, store_id, tuple(flags))
+
+    def _conditions(
+        self, request: SlateRequest, placement: Placement, state: SubjectState, live: LiveView, store_id: str | None
+    ) -> tuple[tuple[Mask, ...], Arrangement, list[str]]:
+        """Return the conditions on items, the arrangement, and flags of what is not known or holds nothing."""
+        flags: list[str] = []
+        adult = None if state.member is None else state.member.adult
+        masks, unknown = build_masks(request, live, store_id, self._online, adult, self._rules.delicate)
+        if unknown:
+            flags.append("stock_unknown")
+        scope = self._scope(request, live, store_id, flags)
+        disliked = [not_interested(state.recent.dislikes, live)] if state.recent.dislikes else []
+        steered, arrangement, told = self._steer(request, placement, live, store_id)
+        return (*masks, *scope, *disliked, *steered), arrangement, [*flags, *told]
 
     def _scope(self, request: SlateRequest, live: LiveView, store_id: str | None, flags: list[str]) -> list[Mask]:
         """Return the conditions of the pilot: outside of it nothing is shown; flags say where it ends."""
@@ -231,25 +247,17 @@ class QuerySource:
             minute = max(self._trained_minute, int(recent.entries.minute.max(initial=0)))
         return _together(parts, recent, self._day_offset), minute + 1
 
-    def _ready(
-        self, request: SlateRequest, rows: Sequence[int], arrangement: Arrangement, now: datetime
-    ) -> Ready | None:
+    def _ready(self, scenario: Scenario, rows: Sequence[int], now: datetime) -> Ready | None:
         """Return what was ranked in advance for a customer of whom the bundle knows everything, if it still holds.
 
         Args:
-            request: what was asked.
+            scenario: the placement.
             rows: of the customer's subjects that the bundle knows.
-            arrangement: of the query.
             now: the present.
         """
-        if self._prepared is None or request.count > MOST_WANTED or request.among:
-            return None
         age = int(now.timestamp() // 60) - self._trained_minute
         aged = PREPARED_DAYS * MINUTES_PER_DAY < age <= STALE_DAYS * MINUTES_PER_DAY
-        # Boosts, variety and a share set by hand reach further down than what is prepared.
-        if aged or arrangement.boosts or arrangement.diversity or arrangement.repeat_share is not None:
-            return None
-        return self._prepared.of(request.scenario, rows)
+        return None if aged or self._prepared is None else self._prepared.of(scenario, rows)
 
     def _context(self, request: SlateRequest, personal: bool, live: LiveView, away: bool) -> tuple[Context, list[str]]:
         """Return the items that the request is about, and flags of what cannot be used of them."""
@@ -299,6 +307,15 @@ class QuerySource:
         elif not len(history.item_row):
             flags.append("empty_history")
         return flags
+
+
+def _from_head(request: SlateRequest, arrangement: Arrangement) -> bool:
+    """Tell whether a slate is made from the best candidates of a placement about its customer alone.
+
+    Boosts, variety and a share set by hand reach further down than what is prepared or remembered.
+    """
+    by_hand = arrangement.boosts or arrangement.diversity or arrangement.repeat_share is not None
+    return request.scenario in SCENARIOS and request.count <= MOST_WANTED and not request.among and not by_hand
 
 
 def _together(parts: Sequence[Histories], recent: Recent, day_offset: int) -> Histories:

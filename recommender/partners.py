@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from recommender.candidates import Slate
 from recommender.interactions import Pairs
 from recommender.pipeline import Recommender
-from recommender.query import Query
+from recommender.query import Query, Ready
 from recommender.retrievers.base import Retriever
 from recommender.retrievers.converted import ConvertedRetriever
 from recommender.retrievers.linear import LinearRetriever
@@ -24,6 +24,9 @@ from recommender.retrievers.together import TogetherRetriever
 
 RowVector = npt.NDArray[np.int32]
 FloatVector = npt.NDArray[np.float32]
+
+NOBODY = -1
+"""In place of a row: no item speaks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +47,27 @@ def partners_of(slate: Slate, query: Query, recommender: Recommender) -> dict[in
     Args:
         slate: what `recommender` answered to `query`.
     """
-    ready = query.ready
-    known = None if ready is None else ready.partner
-    place = {} if ready is None or known is None else {row: at for at, row in enumerate(ready.row.tolist())}
-    found: dict[int, int] = {}
+    shown = list(zip(slate.source, slate.row.tolist(), strict=True))
+    known = {} if query.ready is None else _told(query.ready, shown)
     asked: dict[str, list[int]] = {}
-    for row, source in zip(slate.row.tolist(), slate.source, strict=True):
-        at = place.get(row)
-        if ready is None or known is None or at is None or ready.names[ready.source[at]] != source:
+    for source, row in shown:
+        if (source, row) not in known:
             asked.setdefault(source, []).append(row)
-        elif known[at] >= 0:
-            found[row] = int(known[at])
-    return found | {row: partner for (_, row), partner in find_partners(asked, query, recommender).items()}
+    if asked:
+        found = find_partners(asked, query, recommender)
+        known |= {(source, row): found.get((source, row), NOBODY) for source, rows in asked.items() for row in rows}
+    return {row: known[source, row] for source, row in shown if known[source, row] != NOBODY}
+
+
+def _told(ready: Ready, shown: Sequence[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Return what is known of partners by retriever and row; what is added is remembered with the candidates."""
+    if ready.partner is not None:
+        place = {row: at for at, row in enumerate(ready.row.tolist())}
+        for source, row in shown:
+            at = place.get(row)
+            if at is not None and ready.names[ready.source[at]] == source:
+                ready._told[source, row] = int(ready.partner[at])
+    return ready._told
 
 
 def find_partners(

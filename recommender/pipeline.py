@@ -21,6 +21,7 @@ from recommender.candidates import Candidates, Pool, Slate, unite
 from recommender.diversity import NO_SPREAD, Spread, falling
 from recommender.errors import BundleError
 from recommender.ids import IdIndex
+from recommender.prepared import WIDTH
 from recommender.query import Batch, Query, Ready, Scenario, batch_of
 from recommender.ranking import Ranked, Ranker, ranker_from
 from recommender.retrievers import RETRIEVERS
@@ -133,12 +134,14 @@ class Recommender:
             heeded = [self._heeded_for(query) for query in asked]
             found = self._find(asked, [subjects[i] for i in new], heeded, stages)
             for at, i in enumerate(new):
-                choices[i] = found.choice(at)
-                self._remember(keys[i], found.choice(at))
+                choices[i] = choice = found.choice(at)
+                self._remember(queries[i], keys[i], choice)
         return [(choice, subject) for choice, subject in zip(choices, subjects, strict=True) if choice is not None]
 
-    def _remember(self, key: StrangerKey | None, choice: Ready) -> None:
-        """Keep the candidates of strangers, who are all offered the same at one minute in one store."""
+    def _remember(self, query: Query, key: StrangerKey | None, choice: Ready) -> None:
+        """Keep candidates where the query says, and those of strangers, who are all alike in one store and minute."""
+        if query.slot is not None:
+            query.slot.ready = choice.best(WIDTH)
         if key is None:
             return
         if len(self._strangers) >= STRANGERS_KEPT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from recommender.history import Histories, stack
 from recommender.interactions import Arranged, Pairs, Weights, arrange, summarize, weigh
 
 if TYPE_CHECKING:
+    from recommender.lately import Slot
     from recommender.newcomers import Newcomers
 
 BoolVector = npt.NDArray[np.bool_]
@@ -92,6 +93,7 @@ class Ready:
     row: int32, (n,).  score: float32, (n,).  source: int64, (n,), position of the retriever in `names`.
     company: of how many similar members how many have each: counts, int64, (n,), and their number; None: not counted.
     partner: int32, (n,), the item of the history that speaks most for each, -1 where none does; None: not known.
+    _told, _counted: what reasons have found out of it: partners by retriever and row, -1 = none; the company.
     """
 
     row: RowVector
@@ -100,6 +102,8 @@ class Ready:
     names: tuple[str, ...]
     company: tuple[IntVector, int] | None = None
     partner: RowVector | None = None
+    _told: dict[tuple[str, int], int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _counted: list[tuple[Mapping[int, int], int]] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def best(self, count: int) -> Ready:
         """Return the `count` best, by falling score, ties by rising row."""
@@ -124,6 +128,7 @@ class Query:
         newcomers: the items that are newer than the models; None if there are none.
         unnamed: bool, (all items,), items that no reason may name, nor say of them what the customer did; None: none.
         ready: candidates from which to choose; None: they are to be found.
+    slot: where the candidates that are found for it are remembered; None: nowhere.
     """
 
     scenario: Scenario
@@ -138,6 +143,7 @@ class Query:
     newcomers: Newcomers | None = None
     unnamed: BoolVector | None = None
     ready: Ready | None = None
+    slot: Slot | None = None
     _pairs: dict[Weights, Pairs] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def pairs(self, weights: Weights) -> Pairs:

@@ -273,13 +273,20 @@ def _company_of(slate: Slate, query: Query, recommender: Recommender) -> dict[in
     peers = recommender.part(PeerRetriever) if led else None
     if peers is None or not query.personal or len(query.history.item_row) == 0:
         return {}
+    counted = [] if query.ready is None else query.ready._counted
+    if not counted:
+        counted.append(_count_company(query, peers))
+    count_of, of = counted[0]
+    return {row: {"members": int(count_of[row]), "of": of} for row in led if count_of.get(row, 0) > 0}
+
+
+def _count_company(query: Query, peers: PeerRetriever) -> tuple[Mapping[int, int], int]:
+    """Return how many peers of a customer have items, by row, and how many peers there are."""
     if query.ready is not None and query.ready.company is not None:
         known, of = query.ready.company
-        count_of = dict(zip(query.ready.row.tolist(), known.tolist(), strict=True))
-    else:
-        counted, asked = peers.company(batch_of([query], [None]))
-        of, count_of = int(asked[0]), dict(zip(counted.indices.tolist(), counted.data.tolist(), strict=True))
-    return {row: {"members": int(count_of[row]), "of": of} for row in led if count_of.get(row, 0) > 0}
+        return dict(zip(query.ready.row.tolist(), known.tolist(), strict=True)), of
+    found, asked = peers.company(batch_of([query], [None]))
+    return dict(zip(found.indices.tolist(), found.data.tolist(), strict=True)), int(asked[0])
 
 
 def _named(code: ReasonCode, partner: int, basis: _Basis) -> Reason:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.events import Event
@@ -82,6 +84,11 @@ class RecentEvents:
 
     def __len__(self) -> int:
         return len(self.item_id)
+
+    def digest(self) -> bytes:
+        """Return what tells these events apart from others."""
+        columns = [getattr(self, entry.name) for entry in fields(self) if entry.name != "dislikes"]
+        return hashlib.blake2b(orjson.dumps(columns), digest_size=16).digest()
 
 
 NO_EVENTS = RecentEvents((), (), (), (), (), (), (), (), ())

@@ -16,8 +16,8 @@ from tests.benchmarks.shops import SEED, Shop
 COUNT = 10
 ASKED = 20_000
 """Members without new events who are asked about, drawn at random."""
-FRESH = 2_000
-"""Members who get new events and are asked about."""
+FRESH = 5_000
+"""Members who get new events and are asked about: more than one load asks, so that none is asked twice by it."""
 EVENTS_EACH = 3
 EXCLUDED = 200
 LEAST_CENTS, MOST_CENTS = 300, 3_000

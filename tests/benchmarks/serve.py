@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -63,16 +63,17 @@ def _measure_answers(site: Site, rounds: int) -> Result:
     rows.append(_in_turn(site, "filtered", filtered, 1, rounds))
     rows.append(_in_turn(site, "filtered", filtered, BUSY, rounds))
     paced = _at_one_pace(site, quiet, PACE * _find(rows, "quiet", BUSY, "answers/s"), rounds)
-    visits = site.send_once(site.questions.posts(site.questions.visits(f"visit-{site.service.pid}")), 2)
-    assert not visits["failed"], "the members' new events were not taken"
     fresh = site.write("fresh", site.questions.home(site.questions.fresh))
-    rows += [_in_turn(site, "fresh", fresh, connections, rounds) for connections in CONNECTIONS]
+    rows += [_in_turn(site, "fresh", fresh, connections, rounds, _visit) for connections in CONNECTIONS]
+    _visit(site)
     stages["fresh"] = _stages(site, fresh)
+    rows.append(_in_turn(site, "returning", fresh, BUSY, rounds))
     notes = (
         f"{describe(site.shop)}. POST /v1/recommendations, home, {COUNT} items, with key, stock, reasons and exposures,"
         " the background worker running.",
-        f"quiet: members without events since training. fresh: members with {EVENTS_EACH} new events each. filtered:"
-        f" quiet, with a store, a range of prices and {EXCLUDED} exclusions.",
+        f"quiet: members without events since training. fresh: members with {EVENTS_EACH} new events each since they"
+        f" last asked; returning: the same, asking again without any. filtered: quiet, with a store, a range of prices"
+        f" and {EXCLUDED} exclusions.",
         f"{WORKERS} workers for both; client in a process of its own on the same processors; median of {rounds} rounds"
         f" of {SECONDS:g} s in turn. {describe_machine()}.",
         f"At one pace: both answer {paced['rate']:.0f} requests per second, half of what the service can at most: p50"
@@ -102,10 +103,28 @@ def _answer_bars(rows: Sequence[Row], paced: Figures) -> list[Bar]:
     ]
 
 
-def _in_turn(site: Site, name: str, file: Path, connections: int, rounds: int) -> Row:
-    """Load the empty route and the service in turn."""
+def _visit(site: Site) -> None:
+    """Give every fresh member some events."""
+    visits = site.questions.visits(f"visit-{site.service.pid}-{time.time_ns()}")
+    done = site.send_once(site.questions.posts(visits), 2)
+    assert not done["failed"], "the members' new events were not taken"
+
+
+def _in_turn(
+    site: Site,
+    name: str,
+    file: Path,
+    connections: int,
+    rounds: int,
+    before: Callable[[Site], None] = lambda _site: None,
+) -> Row:
+    """Load the empty route and the service in turn; `before` is called before each load of the service."""
     say(f"{name}, {connections} connections")
-    pairs = [(site.load_empty(connections), site.load(file, connections)) for _ in range(rounds)]
+    pairs = []
+    for _ in range(rounds):
+        empty_load = site.load_empty(connections)
+        before(site)
+        pairs.append((empty_load, site.load(file, connections)))
     empty, ours = [a for a, _ in pairs], [b for _, b in pairs]
     row: dict[str, Figure] = {
         "members": name,
@@ -210,7 +229,7 @@ def _costs(site: Site, rounds: int) -> dict[str, Figure]:
     """Measure what a quiet and a fresh member's answer costs."""
     quiet = site.write("quiet", site.questions.home(site.questions.quiet))
     found: dict[str, Figure] = _cost(site, "quiet", quiet, rounds)
-    site.send_once(site.questions.posts(site.questions.visits(f"visit-{site.service.pid}")), 2)
+    _visit(site)
     return found | _cost(site, "fresh", site.write("fresh", site.questions.home(site.questions.fresh)), rounds)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from recommender.bundle import Bundle
 from recommender.events import member_subject
+from recommender.lately import LATELY_MINUTES
 from recommender.lookup import PREPARED_DAYS, STALE_DAYS, QuerySource
 from recommender.placement import Placement
 from recommender.prepared import MOST_WANTED, SCENARIOS, WIDTH
@@ -141,3 +142,33 @@ def test_nothing_prepared_for_who_opted_out_or_was_erased(shop: Place) -> None:
     dataset = read_dataset(shop.database, shop.settings, None, NOW)
     known = [dataset.people.row(member_subject(member)) is not None for member in ("m19", "m20", "m21", "m22")]
     assert known == [True, False, False, False], "the next bundle has nothing of them to prepare"
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_is_remembered_of_a_fresh_member_is_what_was_found(tmp_path: Path, scenario: Scenario) -> None:
+    place = open_shop(tmp_path)
+    train(place, SETTINGS, None, True, NOW, Silent())
+    put_events(place.database, [purchase("m03", "i20", NOW + timedelta(minutes=1))])
+    bundle, now = place.registry.open(), NOW + timedelta(hours=1)
+    source, recommender = source_of(place, bundle), bundle.recommender()
+    live = LiveState(place.database, recommender.items, place.settings.zone).current(now)
+
+    def query(at: int = 0) -> Query:
+        later = now + timedelta(minutes=at)
+        return source.query(SlateRequest(scenario, 10, member_subject("m03")), live, later)[0]
+
+    first = query()
+    assert first.ready is None
+    found = recommender.recommend([first])[0]
+    for at in (0, 0, 1):
+        again = query(at)
+        assert again.ready is not None
+        remembered = recommender.recommend([again])[0]
+        assert np.array_equal(remembered.row, found.row)
+        assert np.array_equal(remembered.score, found.score)
+        assert remembered.source == found.source
+        assert explain(remembered, again, recommender) == explain(found, first, recommender)
+    assert query(LATELY_MINUTES).ready is None
+    put_events(place.database, [purchase("m03", "i21", NOW + timedelta(minutes=2))])
+    assert query().ready is None
+    place.database.dispose()
