@@ -103,6 +103,10 @@ def _answer_bars(rows: Sequence[Row], paced: Figures) -> list[Bar]:
     ]
 
 
+def _as_is(_site: Site) -> None:
+    """Leave the members as they are."""
+
+
 def _visit(site: Site) -> None:
     """Give every fresh member some events."""
     visits = site.questions.visits(f"visit-{site.service.pid}-{time.time_ns()}")
@@ -116,14 +120,14 @@ def _in_turn(
     file: Path,
     connections: int,
     rounds: int,
-    before: Callable[[Site], None] = lambda _site: None,
+    prepare: Callable[[Site], None] = _as_is,
 ) -> Row:
-    """Load the empty route and the service in turn; `before` is called before each load of the service."""
+    """Load the empty route and the service in turn; the site is prepared before each load of the service."""
     say(f"{name}, {connections} connections")
     pairs = []
     for _ in range(rounds):
         empty_load = site.load_empty(connections)
-        before(site)
+        prepare(site)
         pairs.append((empty_load, site.load(file, connections)))
     empty, ours = [a for a, _ in pairs], [b for _, b in pairs]
     row: dict[str, Figure] = {
@@ -229,14 +233,17 @@ def _costs(site: Site, rounds: int) -> dict[str, Figure]:
     """Measure what a quiet and a fresh member's answer costs."""
     quiet = site.write("quiet", site.questions.home(site.questions.quiet))
     found: dict[str, Figure] = _cost(site, "quiet", quiet, rounds)
-    _visit(site)
-    return found | _cost(site, "fresh", site.write("fresh", site.questions.home(site.questions.fresh)), rounds)
+    fresh = site.write("fresh", site.questions.home(site.questions.fresh))
+    return found | _cost(site, "fresh", fresh, rounds, _visit)
 
 
-def _cost(site: Site, name: str, file: Path, rounds: int) -> dict[str, Figure]:
+def _cost(
+    site: Site, name: str, file: Path, rounds: int, prepare: Callable[[Site], None] = _as_is
+) -> dict[str, Figure]:
     site.load(file, 1, seconds=1.0)
     times, costs = [], []
     for _ in range(rounds):
+        prepare(site)
         before = site.service.cpu_seconds()
         load = site.load(file, 1)
         costs.append((site.service.cpu_seconds() - before) * 1000 / load["all_requests"])
