@@ -36,7 +36,15 @@ class ServiceSettings(CoreSettings):
     workers: int = field(
         default=0, metadata=setting("Web worker processes; 0: one per processor.", minimum=0, maximum=256)
     )
-    threads: int = field(default=4, metadata=setting("Threads of each web worker.", minimum=1, maximum=64))
+    threads: int = field(
+        default=2,
+        metadata=setting(
+            "Threads of each web worker. More of them answer no more requests, and each waits longer; a database"
+            " far away may need more.",
+            minimum=1,
+            maximum=64,
+        ),
+    )
     keepalive_seconds: int = field(
         default=5,
         metadata=setting("How long an idle connection is kept open.", unit="seconds", minimum=0, maximum=3600),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import logging
@@ -21,6 +22,8 @@ from recommender.registry import Registry
 
 START_SECONDS = 120
 """How long a worker may take until its bundle is verified and warm."""
+_M_ARENA_MAX = -8
+"""The number of a setting of glibc's malloc."""
 
 
 class PlainLogger(Logger):  # type: ignore[misc]
@@ -140,6 +143,13 @@ def _share_memory() -> None:
     gc.freeze()
 
 
+def _keep_one_heap() -> None:
+    """Have all threads of a process allocate from one heap (glibc): each of its own would keep what it once needed."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
+
+
 def _load_trees(settings: ServiceSettings) -> None:
     """Load LightGBM's modules before the workers fork if the promoted bundle needs them, so that all share them.
 
@@ -157,6 +167,7 @@ def _load_trees(settings: ServiceSettings) -> None:
 
 def run(settings: ServiceSettings) -> None:
     """Serve until told to stop."""
+    _keep_one_heap()
     _load_trees(settings)
     logging.getLogger(__name__).info(
         "serving address=%s:%d workers=%d threads=%d",

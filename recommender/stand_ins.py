@@ -55,6 +55,8 @@ def find_stand_ins(
     if stock is None or allowed is None or query.scenario not in SCENARIOS:
         return []
     lost = ~stock.allowed[row]
+    if not lost.any():
+        return []
     for mask in query.masks:
         if mask is not stock:
             lost &= mask.allowed[row]

@@ -159,4 +159,4 @@ class Availability:
 def _counts(on_hand: npt.NDArray[np.float32], as_of: npt.NDArray[np.int32]) -> list[float | None]:
     """Return counts as they were written: the shortest number that is the same in float32."""
     pairs = zip(on_hand, as_of.tolist(), strict=True)
-    return [float(str(count)) if minute else None for count, minute in pairs]
+    return [(float(count) if count == int(count) else float(str(count))) if minute else None for count, minute in pairs]
