@@ -119,7 +119,7 @@ class Service(BaseApplication):  # type: ignore[misc]
             "logger_class": PlainLogger,
             "child_exit": lambda _server, worker: forget_process(worker.pid),
             "worker_exit": lambda _server, _worker: self._close(),
-            "pre_fork": lambda _server, _worker: _share_memory(),
+            "pre_fork": lambda _server, _worker: _set_aside(),
         }
         for name, value in chosen.items():
             if name in self.cfg.settings:
@@ -128,7 +128,9 @@ class Service(BaseApplication):  # type: ignore[misc]
     def load(self) -> Flask:
         """Build the application of one worker."""
         self._services = build_services(self._settings)
-        return create_app(self._services)
+        app = create_app(self._services)
+        _set_aside()
+        return app
 
     def _close(self) -> None:
         """Let go of what this worker opened: its last figures are counted, its spool file may be removed."""
@@ -137,8 +139,8 @@ class Service(BaseApplication):  # type: ignore[misc]
             self._services = None
 
 
-def _share_memory() -> None:
-    """Keep what is loaded by now out of garbage collection, which would copy its pages into each worker."""
+def _set_aside() -> None:
+    """Keep what is loaded by now out of garbage collection, which would take time, and copy pages that workers share."""
     gc.collect()
     gc.freeze()
 

@@ -15,6 +15,8 @@ from recommender.standing import Standing
 from recommender.storage.shelves import StoreCache
 from recommender.storage.stock_file import Shelf, StockFile
 
+WHOLE = 1 << 24
+"""Below it float32 holds every whole number."""
 STORES_KEPT = 256
 """Stores whose answer stays in memory, one bit per item."""
 
@@ -158,5 +160,10 @@ class Availability:
 
 def _counts(on_hand: npt.NDArray[np.float32], as_of: npt.NDArray[np.int32]) -> list[float | None]:
     """Return counts as they were written: the shortest number that is the same in float32."""
-    pairs = zip(on_hand, as_of.tolist(), strict=True)
-    return [(float(count) if count == int(count) else float(str(count))) if minute else None for count, minute in pairs]
+    pairs = zip(on_hand.tolist(), as_of.tolist(), strict=True)
+    return [_shortest(count) if minute else None for count, minute in pairs]
+
+
+def _shortest(count: float) -> float:
+    """Return the shortest number that is the same in float32; whole ones that float32 tells apart are that already."""
+    return count if count.is_integer() and abs(count) < WHOLE else float(str(np.float32(count)))

@@ -18,6 +18,8 @@ ASKED = 20_000
 """Members without new events who are asked about, drawn at random."""
 FRESH = 5_000
 """Members who get new events and are asked about: more than one load asks, so that none is asked twice by it."""
+RETURNING = 300
+"""Of these, those who ask again and again: few enough that every worker has met them while it warms up."""
 EVENTS_EACH = 3
 EXCLUDED = 200
 LEAST_CENTS, MOST_CENTS = 300, 3_000

@@ -9,7 +9,7 @@ from statistics import median
 
 from api.metrics import COUNT_SECONDS
 from tests.benchmarks.measure import MIB, memberwise
-from tests.benchmarks.questions import COUNT, EVENTS_EACH, EXCLUDED
+from tests.benchmarks.questions import COUNT, EVENTS_EACH, EXCLUDED, RETURNING
 from tests.benchmarks.results import Bar, Figure, Result, Row, at_least, at_most, growth
 from tests.benchmarks.servers import run_server
 from tests.benchmarks.shops import Shop, say
@@ -67,13 +67,14 @@ def _measure_answers(site: Site, rounds: int) -> Result:
     rows += [_in_turn(site, "fresh", fresh, connections, rounds, _visit) for connections in CONNECTIONS]
     _visit(site)
     stages["fresh"] = _stages(site, fresh)
-    rows.append(_in_turn(site, "returning", fresh, BUSY, rounds))
+    returning = site.write("returning", site.questions.home(site.questions.fresh[:RETURNING]))
+    rows.append(_in_turn(site, "returning", returning, BUSY, rounds))
     notes = (
         f"{describe(site.shop)}. POST /v1/recommendations, home, {COUNT} items, with key, stock, reasons and exposures,"
         " the background worker running.",
         f"quiet: members without events since training. fresh: members with {EVENTS_EACH} new events each since they"
-        f" last asked; returning: the same, asking again without any. filtered: quiet, with a store, a range of prices"
-        f" and {EXCLUDED} exclusions.",
+        f" last asked; returning: {RETURNING} of them who ask again without any. filtered: quiet, with a store,"
+        f" a range of prices and {EXCLUDED} exclusions.",
         f"{WORKERS} workers for both; client in a process of its own on the same processors; median of {rounds} rounds"
         f" of {SECONDS:g} s in turn. {describe_machine()}.",
         f"At one pace: both answer {paced['rate']:.0f} requests per second, half of what the service can at most: p50"
