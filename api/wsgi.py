@@ -140,7 +140,7 @@ class Service(BaseApplication):  # type: ignore[misc]
 
 
 def _set_aside() -> None:
-    """Keep what is loaded by now out of garbage collection: that takes time, and would copy pages that workers share."""
+    """Keep what is loaded by now out of garbage collection, which takes time and would copy shared pages."""
     gc.collect()
     gc.freeze()
 
