@@ -30,6 +30,7 @@ COMMANDS: dict[str, CommandPlace] = {
     "bundles": CommandPlace("training.bundle_commands:bundles", "List, compare, promote and remove bundles."),
     "recommend": CommandPlace("training.model_commands:recommend", "Write recommendations of many members to a file."),
     "uplift": CommandPlace("training.uplift_commands:uplift", "Learn what a treatment changes, from a plain table."),
+    "offers": CommandPlace("training.offer_commands:offers", "What offers are worth, and who gets which."),
     "serve": CommandPlace("api.commands:serve", "Answer HTTP requests."),
     "worker": CommandPlace("api.commands:worker", "Do the background work of the service."),
     "keys": CommandPlace("api.key_commands:keys", "Create, rotate, list and revoke keys."),

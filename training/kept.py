@@ -23,7 +23,7 @@ BATCH_ROWS = 131_072
 
 _CHOSEN = (
     "event_id, epoch_us(occurred_at) AS micros, kind, channel, subject, item_id, store_id, order_id, order_line, "
-    "coalesce(revision, 0) AS revision, status, quantity"
+    "coalesce(revision, 0) AS revision, status, quantity, unit_price_cents, discount_cents, coupon_id"
 )
 
 

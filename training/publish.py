@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from recommender.bundle import Array, BundleFacts, bundle_id_of, history_arrays, write_bundle
+from recommender.coupons.models import NAME as COUPONS
+from recommender.coupons.models import CouponModels
 from recommender.errors import GateError
 from recommender.history import Histories
 from recommender.pipeline import Recommender
@@ -48,6 +50,7 @@ def draft_bundle(
     settings: TrainingSettings,
     now: datetime,
     prepared: Mapping[str, Array] = NOTHING_PREPARED,
+    coupons: CouponModels | None = None,
 ) -> Draft:
     """Put a recommender and the histories that serving needs together.
 
@@ -57,6 +60,7 @@ def draft_bundle(
         settings: as they were used; the bundle's id depends on them.
         now: the present.
         prepared: arrays of what was ranked in advance.
+        coupons: models of response and profit, None where nothing was sent yet.
     """
     arrays, description = recommender.parts()
     arrays |= history_arrays(dataset.subjects, subject_histories(dataset, settings.history_entries)) | dict(prepared)
@@ -69,7 +73,11 @@ def draft_bundle(
         created_at=now,
         versions={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
     )
-    texts = recommender.texts()
+    texts = dict(recommender.texts())
+    if coupons is not None:
+        own, described, files = coupons.parts()
+        arrays, texts = arrays | own, texts | files
+        description = description | {COUPONS: described}
     bundle_id = bundle_id_of(arrays, description, text, texts, dataset.until)
     return Draft(bundle_id, arrays, description, text, texts, facts)
 

@@ -17,6 +17,7 @@ from training.dataset import Dataset
 from training.evaluate import DEPTHS, evaluate, panel_for
 from training.evaluation import Evaluation
 from training.fit.blend import TUNED, fit_blend
+from training.fit.coupons import CouponFit, fit_coupons
 from training.fit.diversity import fit_spread
 from training.fit.ranker import LEARNED
 from training.fit.scenarios import fit_scenarios
@@ -29,7 +30,9 @@ from training.prepare import prepare, read_home_stores
 from training.progress import Progress
 from training.publish import Draft, check_gate, draft_bundle, publish
 from training.report import Document, RunFacts, report_document, to_json
+from training.sends import any_sends, read_coupon_history
 from training.settings import TrainingSettings
+from training.spending import read_spending
 from training.split import split_dataset
 from training.unify import read_dataset
 from training.windows import Protocol, Split, Window
@@ -71,11 +74,12 @@ def train(
         evaluations, newest = evaluate_windows(course, split, tuned)
         insights = look_closer(place, newest, dataset, split.test, settings, progress, now, course.lessons)
         whole = refit(course, newest, split.test)
+        coupons = learn_coupons(place, settings, dataset.until, progress)
         people = min(len(dataset.people), settings.prepared_members)
         with progress.stage("rank in advance", people) as step:
             prepared = prepare(whole, dataset, read_home_stores(place.database), settings, step)
         with progress.stage("write"):
-            draft = draft_bundle(whole, dataset, settings, now, prepared)
+            draft = draft_bundle(whole, dataset, settings, now, prepared, None if coupons is None else coupons.models)
             facts = RunFacts("Training report", draft.bundle_id, now, settings, progress.seconds)
             report = report_document(facts, dataset, split, gate, evaluations, whole.ranker, gaps, insights)
             _publish_or_keep_report(place, draft, gate, report)
@@ -137,6 +141,18 @@ def refit(course: Course, newest: Recommender, last: Window) -> Recommender:
     fitted = course.fit(None)
     with course.progress.stage("learn to rank on all"):
         return replace(fitted, ranker=course.again(fitted, None, newest.ranker), spread=newest.spread)
+
+
+def learn_coupons(place: Place, settings: TrainingSettings, until: datetime, progress: Progress) -> CouponFit | None:
+    """Fit the models of coupons on what was sent before a time; None where nothing was."""
+    with place.database.read() as connection:
+        if not any_sends(connection, until):
+            return None
+    with progress.stage("read coupons"):
+        spending = read_spending(place.database, place.settings, until)
+        history = read_coupon_history(place.database, spending, until)
+    with progress.stage("learn from coupons"):
+        return fit_coupons(spending, history, place.settings.contact_cost_cents, settings.seed)
 
 
 def read_gaps(database: Database) -> list[LedgerGap]:

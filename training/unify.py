@@ -8,7 +8,8 @@ was replaced goes by its successor's id; one entry remains per subject, item, lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +48,7 @@ NEVER = int(np.iinfo(np.int32).max)
 
 
 @dataclass(frozen=True, slots=True)
-class _Sources:
+class Sources:
     """What is read from SQL in one snapshot.
 
     files: the registered files of the log.  live: events that the log lacks.  links: member id by subject.
@@ -75,12 +76,14 @@ def read_dataset(database: Database, settings: CoreSettings, until: datetime | N
     """
     limit = until or now
     with database.read(snapshot=True) as connection:
-        sources = _read_sources(connection, settings, limit)
+        sources = read_sources(connection, settings, limit)
         facts, packs = catalog_facts(connection), same_products(connection)
         stand_ins = substitutes(connection)
         region_of = store_regions(connection)
     offset = int(limit.astimezone(settings.zone).utcoffset().total_seconds() // 60)  # type: ignore[union-attr]
-    reader, found, sold = _read_kept(settings, sources, limit)
+    with opened_kept(settings, sources, limit) as engine:
+        reader = KeptReader(engine)
+        found, sold = reader.entries(), reader.sales()
     items, item_rows = _index(reader.items, facts)
     stores, store_rows = _index(reader.stores)
     subjects, subject_rows = _index(reader.subjects)
@@ -139,10 +142,11 @@ def _entries(reader: KeptReader, found: Found, rows: _Rows) -> Entries:
     )
 
 
-def _read_sources(connection: Connection, settings: CoreSettings, limit: datetime) -> _Sources:
+def read_sources(connection: Connection, settings: CoreSettings, limit: datetime) -> Sources:
+    """Return what the history before a time is made of, from one snapshot of the database."""
     log = open_event_log(settings)
     links, barred = dict(active_links(connection)), unprofiled_members(connection, limit)
-    return _Sources(
+    return Sources(
         files=log.paths(registered_files(connection, before=limit)),
         live=unlogged_events(connection),
         links=links,
@@ -154,8 +158,9 @@ def _read_sources(connection: Connection, settings: CoreSettings, limit: datetim
     )
 
 
-def _read_kept(settings: CoreSettings, sources: _Sources, limit: datetime) -> tuple[KeptReader, Found, Found]:
-    """Return what the events that count say: the numberings, entries of known customers, and other sales."""
+@contextmanager
+def opened_kept(settings: CoreSettings, sources: Sources, limit: datetime) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an engine with the view `kept` of the events that count."""
     folder = settings.home / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     engine = duckdb.connect(":memory:")
@@ -173,8 +178,7 @@ def _read_kept(settings: CoreSettings, sources: _Sources, limit: datetime) -> tu
             sources.links,
             sources.unprofiled,
         )
-        reader = KeptReader(engine)
-        return reader, reader.entries(), reader.sales()
+        yield engine
     finally:
         engine.close()
 
