@@ -124,6 +124,12 @@ class LockRequest(Body):
     order_id: OrderId
     purchase: PurchaseBody
     member_id: BuyerId | None = None
+    ttl_seconds: (
+        Annotated[
+            int, Field(ge=1, le=86_400, description="How long it lasts; `MEMBERWISE_COUPON_LOCK_SECONDS` if left out.")
+        ]
+        | None
+    ) = None
     request_no: RequestNo | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import orjson
 from pydantic import BaseModel
@@ -85,14 +86,13 @@ def validate_coupons(services: Services, call: Call, body: ValidateRequest) -> R
 def lock_coupons(services: Services, call: Call, body: LockRequest) -> Reply:
     """Reserve coupons for an order."""
     purchase = purchase_of(body.purchase)
+    hold = None if body.ttl_seconds is None else timedelta(seconds=body.ttl_seconds)
+
+    def ask(turn: Turn, coupon_ids: list[str]) -> list[Outcome]:
+        return lock(turn, Use(coupon_ids, body.order_id, purchase, body.member_id, hold))
+
     return do_once(
-        services,
-        call,
-        body,
-        body.request_no,
-        lambda turn: _named(
-            turn, call, body.coupons, lambda ids: lock(turn, Use(ids, body.order_id, purchase, body.member_id))
-        ),
+        services, call, body, body.request_no, lambda turn: _named(turn, call, body.coupons, lambda ids: ask(turn, ids))
     )
 
 
@@ -255,7 +255,7 @@ OPERATIONS = (
         "lock",
         "Reserve coupons and their budget for an order.",
         "Coupons apply one after the other, the one that is worth most first. A lock ends by itself after"
-        " `MEMBERWISE_COUPON_LOCK_SECONDS`; the same order may renew it, also for another basket.",
+        " `ttl_seconds`; the same order may renew it, also for another basket.",
         lock_coupons,
         LockRequest,
     ),

@@ -11,9 +11,10 @@ from recommender.coupons.basket import Basket, MemberFacts
 from recommender.coupons.counters import Count, used
 from recommender.coupons.discount import Discount, Refused
 from recommender.coupons.offers import Offer, OfferKind
+from recommender.coupons.orders import taken_before
 from recommender.coupons.purchases import Holder, Purchase, make_basket, read_holders
 from recommender.coupons.refusals import Refusal
-from recommender.coupons.stacking import Held, stack
+from recommender.coupons.stacking import NOTHING, Before, Held, stack
 from recommender.coupons.store import OfferBook, read_offers
 from recommender.coupons.supervision import OfferState
 from recommender.coupons.wallet import Coupon, Outcome, Status, Turn, refusal
@@ -51,9 +52,13 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class LaidOut:
-    """A purchase and coupons with all that is known of them; `refused`: what speaks against some beforehand."""
+    """A purchase and coupons with all that is known of them.
+
+    before: what other coupons of the order took already.  refused: what speaks against some coupons beforehand.
+    """
 
     basket: Basket
+    before: Before
     offers: Mapping[str, Offer]
     refused: Mapping[str, Refusal]
 
@@ -88,7 +93,10 @@ def lay_out(question: Examination, coupons: Sequence[Coupon]) -> LaidOut:
             reason = Refusal.BUDGET_SPENT
         if reason is not None:
             refused[coupon.coupon_id] = reason
-    return LaidOut(basket, book.offers, refused)
+    before = NOTHING
+    if question.order_id is not None:
+        before = taken_before(turn.connection, question.order_id, basket, {one.coupon_id for one in coupons})
+    return LaidOut(basket, before, book.offers, refused)
 
 
 def apply_together(laid_out: LaidOut, coupons: Sequence[Coupon], grant: Grant) -> list[Outcome]:
@@ -101,7 +109,7 @@ def apply_together(laid_out: LaidOut, coupons: Sequence[Coupon], grant: Grant) -
     while True:
         left = [one for one in coupons if one.coupon_id not in refused]
         held = [Held(one.coupon_id, laid_out.offers[one.offer_id], one.expires_at) for one in left]
-        granted = {one.coupon_id: one.outcome for one in stack(laid_out.basket, held)}
+        granted = {one.coupon_id: one.outcome for one in stack(laid_out.basket, held, laid_out.before)}
         applied = [(by_id[name], one.total_cents) for name, one in granted.items() if isinstance(one, Discount)]
         short = grant(applied)
         if short is None:

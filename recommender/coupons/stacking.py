@@ -31,7 +31,23 @@ class Stacked:
     outcome: Discount | Refused
 
 
-def stack(basket: Basket, coupons: Sequence[Held]) -> list[Stacked]:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What other coupons of the same order took already.
+
+    line_cents: of each line, aligned with the basket's; empty: nothing.  delivery_cents: of the delivery fee.
+    groups: exclusive groups that are used up.
+    """
+
+    line_cents: tuple[int, ...] = ()
+    delivery_cents: int = 0
+    groups: frozenset[str] = frozenset()
+
+
+NOTHING = Before()
+
+
+def stack(basket: Basket, coupons: Sequence[Held], before: Before = NOTHING) -> list[Stacked]:
     """Apply coupons to one basket, the one that is worth most first, each to what those before it left to be paid.
 
     Of each exclusive group only the first applied counts; all other offers go together. Each coupon's conditions,
@@ -41,8 +57,9 @@ def stack(basket: Basket, coupons: Sequence[Held]) -> list[Stacked]:
     Returns: one entry per coupon: those that apply in order of application, then the refused ones by coupon id.
     """
     left = sorted(coupons, key=lambda one: one.coupon_id)
-    taken, fee = (0,) * len(basket.lines), basket.delivery_fee_cents
-    groups: set[str] = set()
+    taken = before.line_cents or (0,) * len(basket.lines)
+    fee = basket.delivery_fee_cents - before.delivery_cents
+    groups = set(before.groups)
     applied: list[Stacked] = []
     while True:
         now = replace(basket, delivery_fee_cents=fee)

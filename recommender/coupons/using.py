@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 
@@ -23,19 +23,17 @@ from recommender.coupons.coupon_rows import held_coupons, move_coupon, read_coup
 from recommender.coupons.discount import Discount
 from recommender.coupons.issuing import allowed
 from recommender.coupons.ledger import Entry, note
+from recommender.coupons.orders import hold_order, lock_details, locked_where
 from recommender.coupons.purchases import Purchase
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.supervision import peek_state, state_of
 from recommender.coupons.wallet import Coupon, Outcome, RiskQuestion, Status, Turn, refusal
-from recommender.storage.statements import execute, fetch
+from recommender.storage.statements import execute
 from recommender.storage.types import to_micros
 
 _REDEMPTION = """
 INSERT INTO redemptions (redemption_id, member_id, offer_id, coupon_id, campaign_id, order_id, redeemed_at, channel,
   store_id, discount_cents) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (redemption_id) DO NOTHING"""
-
-_LOCKED_WHERE = """
-SELECT details, store_id FROM coupon_ledger WHERE coupon_id = ? AND entry = 'lock' ORDER BY sequence DESC LIMIT 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +41,15 @@ class Use:
     """Coupons that an order wants to use.
 
     coupon_ids: distinct.  order_id: whose lock it is; None only for questions.  purchase: what is bought; None: what
-    was locked.  member_id: who buys; None: whose the first coupon is.
+    was locked.  member_id: who buys; None: whose the first coupon is.  hold: how long a lock lasts; None: as the rules
+    say.
     """
 
     coupon_ids: Sequence[str]
     order_id: str | None
     purchase: Purchase | None
     member_id: str | None = None
+    hold: timedelta | None = None
 
 
 def qualify(turn: Turn, member_id: str, purchase: Purchase) -> tuple[list[Outcome], list[Outcome]]:
@@ -79,12 +79,14 @@ def validate(turn: Turn, use: Use) -> list[Outcome]:
 def lock(turn: Turn, use: Use) -> list[Outcome]:
     """Reserve coupons and their budgets for an order, inside a write transaction; aligned with the coupons.
 
-    A coupon that the order holds already is released first and locked anew. Other orders get it when the lock ends.
+    A coupon that the order holds already is released first and locked anew; coupons that it locked or redeemed beside
+    those named count as applied before. Other orders get a coupon when its lock ends.
 
     Raises: InputError naming the field, if the purchase is out of range.
     """
     assert use.purchase is not None
     assert use.order_id is not None
+    hold_order(turn.connection, use.order_id)
     coupons = read_coupons(turn.connection, use.coupon_ids, hold=True)
     found = [_free(turn, coupons[one], use.order_id) for one in use.coupon_ids if one in coupons]
     question = Examination(turn, use.purchase, use.member_id, use.order_id, state_of)
@@ -100,6 +102,7 @@ def redeem(turn: Turn, use: Use) -> list[Outcome]:
     reserved. What the order redeemed before is not spent again and counts as done.
     """
     assert use.order_id is not None
+    hold_order(turn.connection, use.order_id)
     before = read_coupons(turn.connection, use.coupon_ids, hold=True)
     repeated = {
         one.coupon_id: Outcome(one.coupon_id, one, repeated=True)
@@ -172,7 +175,7 @@ def _lock_one(turn: Turn, use: Use, found: Outcome, examined: Examined) -> Outco
         found.coupon,
         Status.LOCKED,
         order_id=use.order_id,
-        locked_until=turn.now + turn.rules.lock,
+        locked_until=turn.now + (use.hold or turn.rules.lock),
         discount_cents=cents,
     )
     store_id = use.purchase.store_id
@@ -183,7 +186,7 @@ def _lock_one(turn: Turn, use: Use, found: Outcome, examined: Examined) -> Outco
         reserved=cents,
         goods_cents=examined.goods_cents,
         store_id=store_id,
-        details=use.purchase.channel,
+        details=lock_details(use.purchase, found.discount),
     )
     return replace(found, coupon=locked)
 
@@ -215,8 +218,7 @@ def _place(connection: Connection, use: Use, coupon: Coupon) -> tuple[str | None
     """Return the channel and the store of a redemption: of the purchase, or of the lock."""
     if use.purchase is not None:
         return use.purchase.channel, use.purchase.store_id
-    channel, store_id = fetch(connection, _LOCKED_WHERE, (coupon.coupon_id,))[0]
-    return channel, store_id
+    return locked_where(connection, coupon.coupon_id)
 
 
 def record_redemption(

@@ -18,7 +18,7 @@ wallet_coupons = sa.Table(
     sa.Column("service", sa.Boolean(), nullable=False),
     sa.Column("issued_at", UtcTime(), nullable=False),
     sa.Column("expires_at", UtcTime()),
-    sa.Column("order_id", ByteText),
+    sa.Column("order_id", ByteText, index=True),
     sa.Column("locked_until", UtcTime()),
     sa.Column("discount_cents", sa.BigInteger(), nullable=False),
     sa.Index("ix_wallet_coupons_status_expires_at", "status", "expires_at"),

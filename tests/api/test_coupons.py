@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -85,6 +85,14 @@ def test_a_coupon_s_life(wallet: CheckedClient) -> None:
     assert outcome(ask(wallet, "return", order | {"full": True})) == ("done", "issued", None)
     assert outcome(ask(wallet, "return", order | {"full": True})) == ("refused", "issued", "not_redeemed")
     assert outcome(ask(wallet, "void", {"coupons": refs(coupon_id), "reason": "test"})) == ("done", "voided", None)
+
+
+def test_a_lock_lasts_as_long_as_is_asked(services: Services, wallet: CheckedClient) -> None:
+    order = {"order_id": "o1", "coupons": refs(issue(wallet)), "purchase": PURCHASE, "ttl_seconds": 60}
+    until = datetime.fromisoformat(ask(wallet, "lock", order)["coupons"][0]["locked_until"])
+    assert timedelta(seconds=50) < until - datetime.now(UTC) <= timedelta(seconds=60)
+    again = wallet.post("/v1/coupons:lock", order | {"ttl_seconds": 0}, headers={"Idempotency-Key": "z"})
+    assert again.status_code == 400
 
 
 def test_the_budget_is_held_over_http(wallet: CheckedClient) -> None:

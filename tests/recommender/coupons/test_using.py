@@ -8,6 +8,7 @@ import pytest
 
 from recommender.coupons.counters import Count, used
 from recommender.coupons.discount import Refused
+from recommender.coupons.purchases import Purchase, PurchaseLine
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.supervision import freeze
 from recommender.coupons.undoing import expire, void
@@ -16,6 +17,7 @@ from recommender.coupons.wallet import Status
 from recommender.errors import InputError
 from recommender.storage.database import Database
 from recommender.storage.statements import execute, fetch
+from recommender.storage.upserts import upsert
 from tests.factories import NOW
 from tests.recommender.coupons.world import (
     RULES,
@@ -275,3 +277,61 @@ def test_an_order_out_of_range_is_an_error(sqlite_database: Database) -> None:
     coupon_id = coupon_of(give(sqlite_database))
     with sqlite_database.write() as connection, pytest.raises(InputError, match="quantity"):
         lock(turn(connection), use(coupon_id, purchase=buy(0)))
+
+
+def test_coupons_that_come_to_an_order_one_by_one_are_applied_like_those_that_come_together(database: Database) -> None:
+    settle_in(database, TEN_OFF, FIVE_PERCENT, FIVE_PERCENT | {"offer_id": "six", "value": 600}, budget=None)
+    coupons = [coupon_of(give(database, offer_id=one)) for one in ("ten", "six", "five")]
+    for way in (lock, redeem):
+        found = []
+        for coupon_id in coupons:
+            with database.write() as connection:
+                found += way(turn(connection), use(coupon_id, order_id=way.__name__, purchase=buy(2)))
+                asked = validate(turn(connection), use(coupon_id, order_id=way.__name__, purchase=buy(2)))
+        assert [reason(one) for one in found][2] is Refusal.EXCLUSIVE_GROUP
+        assert [one.discount.total_cents for one in found if one.discount] == [1000, 120]
+        assert reason(asked[0]) is Refusal.EXCLUSIVE_GROUP
+        with database.write() as connection:
+            release(turn(connection), coupons, way.__name__)
+    assert_balanced(database)
+
+
+def test_an_order_never_gets_more_than_it_costs_however_often_it_asks(database: Database) -> None:
+    settle_in(database, {"offer_id": "ten", "kind": "amount_off", "value": 1000}, budget=None)
+    with database.write() as connection:
+        execute(connection, "UPDATE items SET cost_cents = 0")
+    coupons = [coupon_of(give(database)) for _ in range(3)]
+    granted = []
+    for coupon_id in coupons:
+        with database.write() as connection:
+            found = redeem(turn(connection), use(coupon_id, purchase=buy(1)))[0]
+            granted.append(found.discount.total_cents if found.discount else reason(found))
+    assert granted == [1000, 500, Refusal.NOTHING_TO_TAKE_OFF]
+    assert_balanced(database)
+
+
+def test_what_an_order_took_before_is_taken_of_its_own_items_first(sqlite_database: Database) -> None:
+    two = {"scope": {"items": ["bread"]}, "kind": "amount_off", "value": 400}
+    settle_in(sqlite_database, TEN_OFF, {"offer_id": "bread", **two}, {"offer_id": "loaf", **two}, budget=None)
+    with sqlite_database.write() as connection:
+        upsert(connection, "items", [{"item_id": "bread", "price_cents": 500}], NOW)
+    both = Purchase((PurchaseLine("milk", 2, 1500), PurchaseLine("bread", 1, 500)), "s1", "pos")
+    bread, ten, loaf = (coupon_of(give(sqlite_database, offer_id=one)) for one in ("bread", "ten", "loaf"))
+    with sqlite_database.write() as connection:
+        first, second, third = (
+            lock(turn(connection), use(one, purchase=both))[0].discount for one in (bread, ten, loaf)
+        )
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    # Of 5.00 bread 1.00 is left for the ten, spread over 30.00 and 1.00: 9.68 and 0.32; then 0.68 for the loaf.
+    assert (first.line_cents, second.line_cents, third.line_cents) == ((0, 400), (968, 32), (0, 68))
+
+
+def test_one_delivery_fee_is_waived_once_per_order(sqlite_database: Database) -> None:
+    settle_in(sqlite_database, {"offer_id": "fee", "kind": "free_delivery"}, budget=None)
+    purchase = buy(1, fulfilment="delivery", delivery_fee_cents=300)
+    first, second = (coupon_of(give(sqlite_database, offer_id="fee")) for _ in range(2))
+    with sqlite_database.write() as connection:
+        assert reason(lock(turn(connection), use(first, purchase=purchase))[0]) is Status.LOCKED
+        assert reason(lock(turn(connection), use(second, purchase=purchase))[0]) is Refusal.NOTHING_TO_TAKE_OFF
