@@ -65,6 +65,7 @@ def to_html(document: Document) -> str:
             curve_chart=_curve_chart,
             tenths_chart=_tenths_chart,
             diversity_chart=_diversity_chart,
+            calibration_chart=_calibration_chart,
         )
     )
     return html
@@ -90,6 +91,12 @@ def _diversity_chart(rows: list[Document]) -> Document:
     """Lay out NDCG@10 against diversity; the strength stands below each point."""
     points = [(row["diversity"], *_bounds(row["ndcg"]), f"{row['diversity']:.2f}") for row in rows]
     return line_chart([Line("home", sorted(points))])
+
+
+def _calibration_chart(rows: list[list[float]]) -> Document:
+    """Lay out chances foretold and shares redeemed of each tenth."""
+    shown = {"foretold": [row[0] for row in rows], "redeemed": [row[1] for row in rows]}
+    return column_chart(shown, [str(number + 1) for number in range(len(rows))])
 
 
 def _bounds(interval: Document) -> tuple[float, float, float]:

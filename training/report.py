@@ -16,6 +16,7 @@ from recommender.events import EventKind
 from recommender.history import MINUTES_PER_DAY
 from recommender.ranking import Blend, LearnedRanker
 from recommender.storage.loads import LedgerGap
+from training.coupon_report import CouponReport
 from training.dataset import Dataset
 from training.evaluate import MEMBERWISE
 from training.evaluation import Evaluation
@@ -50,6 +51,7 @@ def report_document(
     ranker: object,
     gaps: Sequence[LedgerGap],
     insights: Insights | None = None,
+    coupons: CouponReport | None = None,
 ) -> Document:
     """Put everything a run found out into one JSON document.
 
@@ -62,6 +64,7 @@ def report_document(
         ranker: a Blend, or a learned ranker on top of one: its weights are shown.
         gaps: missing and thin days of the ledger.
         insights: the closer look at the last test window; None where nobody took it.
+        coupons: what was found out about coupons; None where nothing was sent.
     """
     return _plain(
         {
@@ -75,6 +78,7 @@ def report_document(
             "gate": None if gate is None else {"passed": gate.passed, "rows": gate.rows},
             "evaluations": evaluations,
             "insights": insights,
+            "coupons": coupons,
             "blend": _blend_weights(ranker),
             "days": _days(dataset),
             "gaps": gaps,

@@ -12,6 +12,7 @@ from recommender.errors import GateError
 from recommender.pipeline import Recommender
 from recommender.storage.database import Database
 from recommender.storage.loads import LedgerGap, ledger_gaps
+from training.coupon_report import report_coupons
 from training.course import Course
 from training.dataset import Dataset
 from training.evaluate import DEPTHS, evaluate, panel_for
@@ -78,10 +79,11 @@ def train(
         people = min(len(dataset.people), settings.prepared_members)
         with progress.stage("rank in advance", people) as step:
             prepared = prepare(whole, dataset, read_home_stores(place.database), settings, step)
+        told = None if coupons is None else report_coupons(coupons, settings.seed)
         with progress.stage("write"):
             draft = draft_bundle(whole, dataset, settings, now, prepared, None if coupons is None else coupons.models)
             facts = RunFacts("Training report", draft.bundle_id, now, settings, progress.seconds)
-            report = report_document(facts, dataset, split, gate, evaluations, whole.ranker, gaps, insights)
+            report = report_document(facts, dataset, split, gate, evaluations, whole.ranker, gaps, insights, told)
             _publish_or_keep_report(place, draft, gate, report)
     if promote:
         place.registry.promote(draft.bundle_id, now)

@@ -1,0 +1,158 @@
+"""From sends to scores: train on a shop with a randomised campaign, then score pairs from the command line."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from recommender.cli import main
+from recommender.coupons.models import CouponModels
+from recommender.storage.database import Database
+from tests.factories import put_rows
+from tests.training.shops import DAYS, END, MEMBERS, NOW, SETTINGS, START, open_shop
+from training.offer_scores import OfferScorer
+from training.page import to_html
+from training.place import Place
+from training.progress import Silent
+from training.train import Trained, train
+
+SENT = START + timedelta(days=DAYS - 30)
+
+
+def put_campaigns(database: Database) -> None:
+    """Write a campaign that has ended, drawn by lot, and one to come."""
+    rng = np.random.default_rng(3)
+    scopes = ('{"items": ["i00", "i01"]}', '{"items": ["i02", "i03", "i04"]}')
+    offers = [
+        {"offer_id": f"{name}{place}", "kind": "amount_off", "value": 20, "scope": scope}
+        for name in ("old", "new")
+        for place, scope in enumerate(scopes)
+    ]
+    put_rows(database, "offers", *offers)
+    ends = SENT + timedelta(days=14)
+    put_rows(
+        database,
+        "campaigns",
+        {"campaign_id": "past", "starts_at": SENT, "ends_at": ends, "offers": '["old0", "old1"]'},
+        {"campaign_id": "next", "starts_at": END, "ends_at": END + timedelta(days=14), "offers": '["new0", "new1"]'},
+    )
+    sends, used = [], []
+    for member in MEMBERS:
+        draw = int(rng.integers(0, 3))
+        send = {"campaign_id": "past", "member_id": member, "sent_at": SENT, "propensity": 1 / 3}
+        sends.append(send | ({"offer_id": "", "arm": "holdout"} if draw == 2 else {"offer_id": f"old{draw}"}))
+        if draw < 2 and rng.random() < 0.4:
+            at = SENT + timedelta(days=3)
+            row = {"redemption_id": member, "member_id": member, "offer_id": f"old{draw}", "redeemed_at": at}
+            used.append(row | {"discount_cents": 20})
+    put_rows(database, "sends", *sends)
+    put_rows(database, "redemptions", *used)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Trained]:
+    place = open_shop(tmp_path_factory.mktemp("shop"))
+    put_campaigns(place.database)
+    return place, train(place, SETTINGS, None, True, NOW, Silent())
+
+
+@pytest.fixture
+def run(trained, monkeypatch):
+    place, _ = trained
+    monkeypatch.setenv("MEMBERWISE_HOME", str(place.settings.home))
+    monkeypatch.setenv("MEMBERWISE_MODELS", str(place.settings.models))
+    return lambda *arguments: CliRunner().invoke(main, ["offers", "score", *map(str, arguments)])
+
+
+def pairs(tmp_path, *rows, columns=("member_id", "offer_id")):
+    file = tmp_path / "pairs.csv"
+    pd.DataFrame(rows, columns=list(columns)).to_csv(file, index=False)
+    return file
+
+
+def test_the_bundle_holds_models_and_the_report_tells_of_them(trained):
+    place, result = trained
+    bundle = place.registry.open(result.bundle_id)
+    assert CouponModels.from_bundle(bundle) is not None
+    assert not [name for name in bundle.manifest.files if name.endswith((".pkl", ".pickle"))]
+    found = result.report["coupons"]
+    assert found["waves"] == 1
+    assert found["response"]["pairs"] == sum(send != 2 for send in _draws())
+    assert "<h2>Coupons</h2>" in to_html(result.report)
+
+
+def _draws():
+    rng, found = np.random.default_rng(3), []
+    for _ in MEMBERS:
+        found.append(int(rng.integers(0, 3)))
+        if found[-1] < 2:
+            rng.random()
+    return found
+
+
+def test_profits_and_chances_of_pairs(run, tmp_path):
+    out = tmp_path / "scores.csv"
+    file = pairs(tmp_path, ("m00", "new0"), ("nobody", "new1"), ("m01", "nothing"), ("m00", "new1"))
+    result = run("--pairs", file, "--at", END.isoformat(), "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "1 pairs are of members of whom nothing is known." in result.output
+    assert "There is no offer nothing." in result.output
+    scores = pd.read_csv(out)
+    assert list(scores.columns) == ["member_id", "offer_id", "score", "standard_error", "assumed"]
+    assert np.isfinite(scores["score"]).tolist() == [True, True, False, True]
+    assert (scores["standard_error"].dropna() >= 0).all()
+    result = run("--pairs", file, "--at", END.isoformat(), "--outcome", "redemption", "--out", out)
+    chance = pd.read_csv(out)["score"].dropna()
+    assert ((chance > 0) & (chance < 1)).all()
+
+
+def test_the_chance_that_anything_of_a_campaign_is_redeemed(run, tmp_path):
+    out = tmp_path / "scores.parquet"
+    file = pairs(tmp_path, ("m00", "next"), ("m01", "none"), columns=("member_id", "campaign_id"))
+    result = run("--pairs", file, "--at", END.isoformat(), "--outcome", "redemption", "--out", out)
+    assert result.exit_code == 0, result.output
+    scores = pd.read_parquet(out)["score"]
+    assert 0 < scores[0] < 1
+    assert np.isnan(scores[1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "said"),
+    [
+        ([("m00", "x")], ("member_id", "thing"), "lacks a column"),
+        ([("m00", "x")], ("member_id", "offer_id"), "No pair can be scored"),
+        ([("m00", "next")], ("member_id", "campaign_id"), "Profit is scored by offer"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(run, tmp_path, rows, columns, said):
+    result = run(
+        "--pairs", pairs(tmp_path, *rows, columns=columns), "--at", END.isoformat(), "--out", tmp_path / "o.csv"
+    )
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_pairs_score_as_they_do_among_all_members(trained):
+    place, result = trained
+    scorer = OfferScorer(place, place.registry.open(result.bundle_id), END)
+    whole = scorer.scores(["new0", "new1"])
+    assert whole.expected_profit_cents.shape == (len(MEMBERS), 2)
+    assert (whole.cost_bound_cents >= whole.expected_cost_cents).all()
+    from training.offer_scores import PairQuestion
+
+    found = scorer.pairs(PairQuestion(np.array([5, 2], np.int32), scorer.offer_rows(["new1", "new0"])))
+    assert found.profit_cents == pytest.approx(
+        [whole.expected_profit_cents[5, 1], whole.expected_profit_cents[2, 0]], rel=1e-4, abs=1e-4
+    )
+
+
+def test_what_happened_later_does_not_count(trained):
+    place, result = trained
+    bundle = place.registry.open(result.bundle_id)
+    early = OfferScorer(place, bundle, SENT)
+    assert int(early.spending.purchases.minute.max()) * 60 < SENT.timestamp()
+    assert len(early.history.redemptions.minute) == 0
