@@ -52,8 +52,8 @@ def take(
     values = (amount, to_micros(now), *key, limit - amount)
     if execute(connection, _TAKE, values) == 1:
         return True
-    if execute(connection, _BEGIN, (*key, to_micros(now))) == 0:
-        return False  # it is there, and has no room
+    # Either there is no room, or no counter yet; somebody else may be making it, whom the insert then waits for.
+    execute(connection, _BEGIN, (*key, to_micros(now)))
     return execute(connection, _TAKE, values) == 1
 
 

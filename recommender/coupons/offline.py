@@ -17,7 +17,7 @@ from recommender.coupons.requests import earlier_request, keep_request
 from recommender.coupons.store import read_offers
 from recommender.coupons.using import record_redemption, unlock
 from recommender.coupons.wallet import Coupon, Status, Turn
-from recommender.storage.statements import execute, fetch, marks
+from recommender.storage.statements import execute, fetch, marks, next_sequence
 from recommender.storage.types import to_micros
 
 OPERATION = "offline"
@@ -71,6 +71,7 @@ def record_offline(turn: Turn, redemptions: Sequence[OfflineRedemption]) -> list
 
     Raises: ConflictError if a `redemption_id` was recorded with other content.
     """
+    next_sequence(turn.connection)  # of two imports at once one waits for the other
     return [_record_one(turn, one) for one in redemptions]
 
 

@@ -24,7 +24,8 @@ _READ = "SELECT terms, below_cost, requested_by, approved_by, frozen_reason FROM
 _WRITE = """
 INSERT INTO offer_states (offer_id, terms, below_cost, requested_by) VALUES (?, ?, ?, ?)
 ON CONFLICT (offer_id) DO UPDATE SET terms = excluded.terms, below_cost = excluded.below_cost,
-  requested_by = excluded.requested_by, approved_by = NULL, approved_at = NULL"""
+  requested_by = excluded.requested_by, approved_by = NULL, approved_at = NULL
+WHERE offer_states.terms <> excluded.terms"""
 _APPROVE = "UPDATE offer_states SET approved_by = ?, approved_at = ? WHERE offer_id = ?"
 _FREEZE = "UPDATE offer_states SET frozen_at = ?, frozen_reason = ? WHERE offer_id = ?"
 _BELOW = """

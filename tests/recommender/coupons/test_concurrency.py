@@ -88,6 +88,14 @@ def test_exactly_as_many_succeed_as_the_limit_allows(database: Database) -> None
     assert_balanced(database)
 
 
+def test_everybody_gets_what_there_is_room_for(database: Database) -> None:
+    settle_in(database, TEN_OFF | {"stock": 2 * CALLERS, "per_member_limit": CALLERS}, budget=1000 * CALLERS)
+    coupons = many(database, CALLERS)
+    assert all_at_once(issuer(database, IssueRequest("ten", "m1"))) == {Status.ISSUED: CALLERS}
+    assert all_at_once(spender(database, coupons)) == {Status.REDEEMED: CALLERS}
+    assert_balanced(database)
+
+
 def test_one_coupon_is_spent_once_whoever_asks(database: Database) -> None:
     settle_in(database, budget=None)
     found = all_at_once(spender(database, many(database, 1)))
