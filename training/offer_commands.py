@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from recommender.settings import CoreSettings, read_settings
+from training.allocate_command import allocate
 from training.model_commands import Moment
 from training.place import open_place
 
@@ -47,3 +48,6 @@ def score(pairs: Path, at: datetime, outcome: str, bundle_id: str | None, out: P
         click.echo("Profits are assumed, not learned: no past sends were randomised.")
     if moment < bundle.trained_until:
         click.echo(f"The bundle has learned from data until {bundle.trained_until}, later than `at`.")
+
+
+offers.add_command(allocate)

@@ -107,22 +107,23 @@ def minimise(problem: Problem, price: FloatVector, width: float) -> tuple[FloatV
     """
     best, lowest = price, np.inf
     for _ in range(STAGES):
-        point = _look(problem, price, width)
-        if point.exact < lowest:
-            best, lowest = price, point.exact
+        point, settled = _look(problem, price, width), False
         for _ in range(STEPS):
-            moved, following, hoped = _step(problem, price, point, width)
-            if following is None:
-                break
-            settled = hoped <= SETTLED * (point.rounded - point.exact)
-            price, point = moved, following
             if point.exact < lowest:
                 best, lowest = price, point.exact
+            moved, following, hoped = _step(problem, price, point, width)
+            settled = following is None or hoped <= SETTLED * (point.rounded - point.exact)
+            if following is not None:
+                price, point = moved, following
             if settled:
                 break
-        if point.rounded - point.exact <= problem.close_enough or point.near <= problem.near_enough:
+        if point.exact < lowest:
+            best, lowest = price, point.exact
+        fine = point.rounded - point.exact <= problem.close_enough or point.near <= problem.near_enough
+        if settled and fine:
             break
-        width *= SHRINK
+        # Far from the minimum a narrower rounding would only see less of the way there.
+        width *= SHRINK if settled else 1.0
     return best, lowest
 
 

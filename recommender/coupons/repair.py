@@ -18,7 +18,7 @@ from recommender.coupons.exchange import Exchange, Move
 from recommender.coupons.holdings import Holdings
 from recommender.coupons.limits import FloatVector, LimitTable, Unit
 
-MOST_PATHS = 2000
+MOST_PATHS = 400
 TRIED_AT_ONCE = 256
 MOST_ROUNDS = 400
 FILL_ROUNDS = 20

@@ -1,4 +1,4 @@
-"""The benchmarks as a program: `python -m tests.benchmarks [ingest|train|batch|wallet|serve ...]`, or `make bench`.
+"""The benchmarks as a program: `python -m tests.benchmarks [ingest|train|... ...]`, or `make bench`.
 
 `python -m tests.benchmarks soak` is a program of its own, see soak.py.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from tests.benchmarks.allocation import measure_allocation
 from tests.benchmarks.batch import measure_batch
 from tests.benchmarks.choices import Sizes, retail_options, workspace
 from tests.benchmarks.ingest import measure_ingest, measure_large_ingest
@@ -25,15 +26,17 @@ BENCHMARKS = {"ingest": measure_ingest, "train": measure_train, "batch": measure
 """Measurements on shops of growing numbers of events."""
 WALLET = "wallet"
 """The measurement of coupons, on an empty database of each kind."""
+ALLOCATION = "allocation"
+"""The measurement of plans, on generated instances."""
 SERVE = "serve"
 """The measurement on a retailer of chosen sizes."""
 SIZES = "0.3M,1M,3M"
 LARGE = 10_000_000
-ROUNDS = {"ingest": 5, "train": 3, "batch": 3, SERVE: 3, WALLET: 3}
+ROUNDS = {"ingest": 5, "train": 3, "batch": 3, SERVE: 3, WALLET: 3, ALLOCATION: 1}
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, WALLET, SERVE]))
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, WALLET, ALLOCATION, SERVE]))
 @click.option("--sizes", type=Sizes(), default=SIZES, show_default=True, help="Numbers of events, but for serve.")
 @click.option("--rounds", type=click.IntRange(1), help="Repetitions of each measurement; by default a few.")
 @click.option("--large", is_flag=True, help="With ingest: also load 10 M events once.")
@@ -57,13 +60,15 @@ def main(
     results: list[Result] = []
     with workspace(folder) as place:
         shops = [Shop(place / str(size), size) for size in sizes]
-        for name in dict.fromkeys(names or [*BENCHMARKS, WALLET, SERVE]):
+        for name in dict.fromkeys(names or [*BENCHMARKS, WALLET, ALLOCATION, SERVE]):
             turns = rounds or ROUNDS[name]
             if name == SERVE:
                 shop, growing = growing_shops(place, retail, grow_members or (), grow_items or ())
                 results += measure_serve(shop, growing, turns)
             elif name == WALLET:
                 results.append(measure_wallet(place, turns))
+            elif name == ALLOCATION:
+                results.append(measure_allocation(place))
             else:
                 results.append(BENCHMARKS[name](shops, turns))
         if large:
