@@ -29,7 +29,10 @@ Work = Callable[[Turn], list[Outcome]]
 
 
 def do_once(services: Services, call: Call, body: BaseModel, request_no: str | None, work: Work) -> Reply:
-    """Do a write on the wallet once per Idempotency-Key and, if it has one, per business request number."""
+    """Do a write on the wallet once per Idempotency-Key and, if it has one, per business request number.
+
+    A request of which everything was refused did nothing, so its number may come again.
+    """
 
     def write(connection: Connection) -> Body:
         turn = Turn(connection, services.wallet, call.now, caller_of(call), request_no)
@@ -37,14 +40,15 @@ def do_once(services: Services, call: Call, body: BaseModel, request_no: str | N
         if request_no is not None:
             kept = earlier_request(connection, call.operation, request_no, content)
             if kept == CLOSED:
-                return outcomes_body([refusal(Refusal.ROLLED_BACK)], call.language)
+                named = [getattr(one, "coupon_id", None) for one in getattr(body, "coupons", (None,))]
+                return outcomes_body([refusal(Refusal.ROLLED_BACK, coupon_id=one) for one in named], call.language)
             if kept is not None:
                 answer: Body = orjson.loads(kept)
                 return answer
         outcomes = work(turn)
         services.metrics.note_coupons(call.operation, outcomes)
         done = outcomes_body(outcomes, call.language)
-        if request_no is not None:
+        if request_no is not None and any(one.refused is None for one in outcomes):
             keep_request(connection, call.operation, request_no, content, orjson.dumps(done).decode(), call.now)
         return done
 

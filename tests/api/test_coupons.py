@@ -142,6 +142,13 @@ def test_a_call_is_done_once_per_key_and_per_request_number(services: Services, 
     assert wallet.post("/v1/coupons:issue", body).status_code == 400
 
 
+def test_a_number_of_which_everything_was_refused_may_come_again(wallet: CheckedClient) -> None:
+    order = {"order_id": "o1", "coupons": refs(issue(wallet)), "request_no": "r1"}
+    assert outcome(ask(wallet, "redeem", order)) == ("refused", "issued", "not_locked")
+    assert outcome(ask(wallet, "redeem", order | {"purchase": PURCHASE})) == ("done", "redeemed", None)
+    assert outcome(ask(wallet, "redeem", order | {"purchase": PURCHASE})) == ("done", "redeemed", None)
+
+
 def test_a_redemption_is_rolled_back_also_before_it_comes(wallet: CheckedClient) -> None:
     order = {"order_id": "o1", "coupons": refs(issue(wallet)), "purchase": PURCHASE, "request_no": "r1"}
     assert outcome(ask(wallet, "redeem", order)) == ("done", "redeemed", None)
