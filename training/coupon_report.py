@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recommender.coupons.uplift import Economics, PairScores
+from recommender.coupons.uplift import Economics, PairScores, kind_of
 from training.fit.coupons import CouponFit
 from training.response_metrics import (
     auc,
@@ -145,12 +145,13 @@ def _uplift(fit: CouponFit, scores: PairScores, seed: int) -> UpliftFigures:
 
     model = fit.fitted.model
     unit = model.level * pairs.line_cents + model.spill * pairs.rest_cents
-    cost = fit.fitted.redeems[chosen] * pairs.face_cents * model.cost_level + model.contact_cents
+    granted = pairs.face_cents * model.cost_levels[kind_of(pairs.features)]
+    cost = fit.fitted.redeems[chosen] * granted + model.contact_cents
     own, other = pairs.propensity.astype(np.float64), pairs.other.astype(np.float64)
     chance = np.where(pairs.given, own, other) / (own + other)
     propensity = np.stack((1 - chance, chance), axis=1)
     # What happened, in cents: extra margin is what purchases bring, less what redemptions really cost.
-    spent = np.where(pairs.given, pairs.redeemed * pairs.face_cents * model.cost_level + model.contact_cents, 0.0)
+    spent = np.where(pairs.given, pairs.redeemed * granted + model.contact_cents, 0.0)
     earned = bought * unit - spent
     base = fit.fitted.buys[chosen] * unit
     expected = np.stack((base, base + extra * unit - cost), axis=1)

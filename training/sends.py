@@ -35,6 +35,9 @@ USUAL_DAYS = 28
 MOST_DAYS = 60
 MOST_WAVES = 60
 """A campaign that sent on more days than this in all is told apart by week."""
+SLACK = 0.1
+GRACE_MINUTES = MINUTES_PER_DAY
+"""A history that ends so little before a campaign does tells all about it: shops close at night."""
 NO_OFFER = -1
 
 
@@ -209,7 +212,7 @@ def waves(history: CouponHistory, members: int) -> list[Wave]:
     for one in np.unique(key):
         rows = np.flatnonzero(key == one)
         wave = _wave(history, rows)
-        if wave is not None and wave.ends <= history.until:
+        if wave is not None and wave.ends <= history.until + GRACE_MINUTES:
             found.append(wave)
     return sorted(found, key=lambda wave: (wave.starts, wave.campaign.campaign_id))
 
@@ -231,19 +234,32 @@ def _wave(history: CouponHistory, rows: npt.NDArray[np.int64]) -> Wave | None:
     propensity = np.full(shape, np.nan, np.float32)
     place = np.searchsorted(offer_rows, np.maximum(named, 0)).clip(0, len(offer_rows) - 1)
     whole = named == NO_OFFER
+    chances = _own_chances(sends.held[rows], sends.propensity[rows])
     for held, matrix in ((False, given), (True, control)):
         mine = sends.held[rows] == held
         single = mine & ~whole
         matrix[at[single], place[single]] = True
-        propensity[at[single], place[single]] = sends.propensity[rows][single]
-        everywhere = mine & whole
+        propensity[at[single], place[single]] = chances[single]
+        # Where other sends name their offers, one that names none says nothing.
+        everywhere = mine & whole & (held or listed)
         matrix[at[everywhere]] = True
-        propensity[at[everywhere]] = sends.propensity[rows][everywhere][:, None]
+        propensity[at[everywhere]] = chances[everywhere][:, None]
     redeemed, cents = _redeemed(history, member_row.astype(np.int32), offer_rows, starts, ends)
     return Wave(
         campaign, member_row.astype(np.int32), offer_rows, starts, ends, given, control & ~given, propensity,
         redeemed, cents, listed,
     )  # fmt: skip
+
+
+def _own_chances(held: npt.NDArray[np.bool_], chance: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the chance of what happened; some histories write the chance to be sent also to those held out."""
+    known = held & np.isfinite(chance)
+    if not known.any():
+        return chance
+    share, said = float(held.mean()), float(chance[known].mean())
+    if abs(1 - said - share) < abs(said - share) - SLACK:
+        return np.where(known, 1 - chance, chance)
+    return chance
 
 
 def _end(history: CouponHistory, campaign: Campaign, offer_rows: RowVector, starts: int) -> int:

@@ -23,6 +23,7 @@ FloatMatrix = npt.NDArray[np.float64]
 BOUND = 1.6449
 """Standard errors between an expected cost and its upper bound: 95 %, one-sided."""
 _SAVED, _STRENGTH, _RATE = (FEATURES.index(name) for name in ("saved", "strength", "redeem_rate"))
+_PERCENT, _OTHER = FEATURES.index("percent"), FEATURES.index("other_kind")
 BASIS = (
     "redeems",
     "buys",
@@ -72,7 +73,7 @@ class ProfitModel:
         basis of basis().
     level, level_variance: margin in scope that an extra purchase brings, in margins of a usual one.
     spill, spill_variance: margin outside the scope that it brings, in units of what is usually bought with it.
-    cost_level: discounts really granted, per discount expected.
+    cost_levels: float64, (3,), discounts really granted per discount expected, of amounts, percentages, other kinds.
     contact_cents: what reaching a member costs.
     assumed: not learned from randomised sends.
     """
@@ -85,7 +86,7 @@ class ProfitModel:
     level_variance: float
     spill: float
     spill_variance: float
-    cost_level: float
+    cost_levels: FloatVector
     contact_cents: float
     assumed: bool
 
@@ -103,7 +104,7 @@ class ProfitModel:
         variance = np.maximum(np.einsum("np,pq,nq->n", shape, self.covariance, shape, optimize=True), 0.0)
         gain = self.level * money.line_cents + self.spill * money.rest_cents
         doubt = self.level_variance * money.line_cents**2 + self.spill_variance * money.rest_cents**2
-        cost = redeems * money.face_cents * self.cost_level * money.own_share
+        cost = redeems * money.face_cents * self.cost_levels[kind_of(features)] * money.own_share
         error = np.sqrt(variance * gain**2 + doubt * extra**2 + (cost * self.redeems.doubt) ** 2)
         return PairScores(
             profit_cents=extra * gain - cost - self.contact_cents,
@@ -115,7 +116,7 @@ class ProfitModel:
 
     def parts(self) -> tuple[dict[str, Array], dict[str, Json], dict[str, str]]:
         """Return arrays and texts by name, and a JSON description, from which from_parts() makes the same model."""
-        arrays: dict[str, Array] = {"coefficients": self.coefficients, "covariance": self.covariance}
+        arrays: dict[str, Array] = {name: getattr(self, name) for name in _ARRAYS}
         texts: dict[str, str] = {}
         described: dict[str, Json] = {name: float(getattr(self, name)) for name in _NUMBERS}
         described["assumed"] = self.assumed
@@ -135,13 +136,20 @@ class ProfitModel:
             ResponseModel.from_parts(_below(arrays, name), _table(described[name]), texts[name])
             for name in ("redeems", "buys")
         )
+        own = {name: np.asarray(arrays[name], np.float64) for name in _ARRAYS}
+        number = {name: as_number(described[name]) for name in _NUMBERS}
         return cls(
             redeems,
             buys,
-            np.asarray(arrays["coefficients"], np.float64),
-            np.asarray(arrays["covariance"], np.float64),
-            assumed=bool(described["assumed"]),
-            **{name: as_number(described[name]) for name in _NUMBERS},
+            own["coefficients"],
+            own["covariance"],
+            number["level"],
+            number["level_variance"],
+            number["spill"],
+            number["spill_variance"],
+            own["cost_levels"],
+            number["contact_cents"],
+            bool(described["assumed"]),
         )
 
 
@@ -150,9 +158,15 @@ _NUMBERS = (
     "level_variance",
     "spill",
     "spill_variance",
-    "cost_level",
     "contact_cents",
 )
+_ARRAYS = ("coefficients", "covariance", "cost_levels")
+
+
+def kind_of(features: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """Return the kind of each pair's offer, int64, (n,): 0 an amount, 1 a percentage, 2 another."""
+    found: npt.NDArray[np.int64] = np.where(features[:, _PERCENT] > 0.5, 1, np.where(features[:, _OTHER] > 0.5, 2, 0))
+    return found
 
 
 def basis(features: npt.NDArray[np.float32], redeems: FloatVector, buys: FloatVector) -> FloatMatrix:

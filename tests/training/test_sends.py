@@ -131,3 +131,30 @@ def test_margins_use_costs_where_they_are_known_and_the_setting_where_not(shop):
     assert lines.couponed.tolist() == [False, True]
     assert spending.margin_cents.tolist() == pytest.approx([100, 80])
     assert spending.assumed == pytest.approx(400 / 780)
+
+
+def test_what_holdouts_say_of_their_chance_is_understood_either_way(shop):
+    campaign(shop)
+    for member in ("m0", "m1", "m2"):
+        send(shop, member, "dairy", propensity=0.75)
+    send(shop, "m3", arm="holdout", propensity=0.75)
+    spending, history = read(shop)
+    (wave,) = waves(history, len(spending.members))
+    assert wave.propensity[3].tolist() == pytest.approx([0.25])
+
+
+def test_a_send_that_names_no_offer_among_others_that_do_says_nothing(shop):
+    campaign(shop)
+    send(shop, "m0", "dairy", propensity=0.5)
+    send(shop, "m1", propensity=0.5)
+    spending, history = read(shop)
+    (wave,) = waves(history, len(spending.members))
+    assert wave.given.tolist() == [[True], [False]]
+    assert not wave.control.any()
+
+
+def test_a_history_that_ends_the_evening_before_a_campaign_does_is_whole(shop):
+    campaign(shop, days=50.5)
+    send(shop, "m0", "dairy")
+    spending, history = read(shop)
+    assert len(waves(history, len(spending.members))) == 1

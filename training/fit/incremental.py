@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.coupons.response import ResponseModel
-from recommender.coupons.uplift import BASIS, ProfitModel, basis
+from recommender.coupons.uplift import BASIS, ProfitModel, basis, kind_of
 from training.fit.pairs import Pairs
 from training.fit.regression import Shrunk, fit_shrunk
 from training.fit.response import FACE, FitOptions, fit_response
@@ -32,6 +32,9 @@ SPILL_START, SPILL_SPREAD = 0.5, 0.5
 """What an extra purchase is believed to bring beside itself before data, in units of the rest of a usual basket."""
 ASSUMED_SHARE, ASSUMED_SPREAD = 0.5, 0.5
 """Part of the redemptions by those who would not buy anyway that are extra, where nothing was randomised."""
+KINDS = 3
+COST_PRIOR = 10.0
+"""Redemptions that the discount expected is worth."""
 CUT = 0.995
 """Margins above this quantile are cut down to it."""
 
@@ -65,10 +68,10 @@ def fit_profit(pairs: Pairs, contact_cents: float, options: FitOptions) -> Fitte
     # Without anybody to compare with, purchases of those who got an offer say at most what they would buy anyway.
     base = pairs.control if pairs.control.any() else pairs.given & ~pairs.redeemed
     buys_model, buys = _spread(pairs, base, pairs.bought, group, options, ())
-    cost_level = _cost_level(pairs)
+    cost_levels = _cost_levels(pairs)
     randomised = _randomised(pairs)
     if min(int((randomised & pairs.given).sum()), int((randomised & pairs.control).sum())) < LEAST_CONTROLS:
-        model = _assumed(redeems_model, buys_model, cost_level, contact_cents)
+        model = _assumed(redeems_model, buys_model, cost_levels, contact_cents)
         extra = basis(pairs.features, redeems, buys) @ model.coefficients
         return Fitted(model, redeems, buys, extra, np.full(len(pairs), np.nan), np.zeros(len(pairs), bool))
     fold = _fold(group, options.seed)
@@ -88,7 +91,7 @@ def fit_profit(pairs: Pairs, contact_cents: float, options: FitOptions) -> Fitte
         )
     model = ProfitModel(
         redeems_model, buys_model, effect.coefficients, effect.covariance, level[0], level[1], spill[0], spill[1],
-        cost_level, contact_cents, assumed=False,
+        cost_levels, contact_cents, assumed=False,
     )  # fmt: skip
     return Fitted(model, redeems, buys, extra, scores, randomised)
 
@@ -180,17 +183,23 @@ def _expected(pairs: Pairs, value: npt.NDArray[np.floating], chosen: BoolVector)
     return fit_ridge(design[chosen], np.asarray(value, np.float64)[chosen], 100.0).predict(design)
 
 
-def _cost_level(pairs: Pairs) -> float:
-    """Return discounts really granted per discount expected, leaning on 1."""
+def _cost_levels(pairs: Pairs) -> FloatVector:
+    """Return discounts really granted per discount expected: of all offers, leaning on 1, then of each kind of them."""
     known = pairs.redeemed & pairs.given & np.isfinite(pairs.discount_cents) & (pairs.discount_cents > 0)
-    expected = float(pairs.face_cents[known].sum())
-    if expected <= 0:
-        return 1.0
-    usual = expected / int(known.sum())
-    return (float(pairs.discount_cents[known].sum()) + 10 * usual) / (expected + 10 * usual)
+    granted, expected = pairs.discount_cents[known].astype(np.float64), pairs.face_cents[known].astype(np.float64)
+    if expected.sum() <= 0:
+        return np.ones(KINDS)
+    lean = COST_PRIOR * float(expected.mean())
+    level = (float(granted.sum()) + lean) / (float(expected.sum()) + lean)
+    kind = kind_of(pairs.features[known])
+    up, down = np.bincount(kind, granted, KINDS), np.bincount(kind, expected, KINDS)
+    found: FloatVector = (up + lean * level) / (down + lean)
+    return found
 
 
-def _assumed(redeems: ResponseModel, buys: ResponseModel, cost_level: float, contact_cents: float) -> ProfitModel:
+def _assumed(
+    redeems: ResponseModel, buys: ResponseModel, cost_levels: FloatVector, contact_cents: float
+) -> ProfitModel:
     """Return a model whose effects are a guess: some of those who redeem and would not buy anyway are extra."""
     coefficients, covariance = np.zeros(len(BASIS)), np.zeros((len(BASIS), len(BASIS)))
     pair = [BASIS.index("redeems"), BASIS.index("redeems_buys")]
@@ -200,7 +209,7 @@ def _assumed(redeems: ResponseModel, buys: ResponseModel, cost_level: float, con
     covariance = ASSUMED_SPREAD**2 * np.outer(direction, direction)
     return ProfitModel(
         redeems, buys, coefficients, covariance, 1.0, LEVEL_SPREAD**2, SPILL_START, SPILL_SPREAD**2,
-        cost_level, contact_cents, assumed=True,
+        cost_levels, contact_cents, assumed=True,
     )  # fmt: skip
 
 
