@@ -92,12 +92,14 @@ def curve_page(curve: tuple[CurvePoint, ...], figures: PlanFigures, budget_cents
     """Write the profit curve as a self-contained HTML page."""
     from training.page import templates
 
-    points = [_point(point.budget_cents / CENTS, point.profit_cents / CENTS) for point in curve]
+    unit = _unit(max(max(point.budget_cents, point.profit_cents) for point in curve) / CENTS)
+    points = [_point(point.budget_cents / CENTS / unit, point.profit_cents / CENTS / unit) for point in curve]
     return (
         templates()
         .get_template("plan.html")
         .render(
             chart=line_chart([Line("profit", points)]),
+            unit=unit,
             points=[_row(point) for point in curve],
             figures=figures,
             budget=budget_cents / CENTS,
@@ -108,7 +110,12 @@ def curve_page(curve: tuple[CurvePoint, ...], figures: PlanFigures, budget_cents
 
 
 def _point(budget: float, profit: float) -> Point:
-    return budget, profit, profit, profit, f"{budget:,.0f}"
+    return budget, profit, profit, profit, f"{budget:g}" if budget < CENTS else f"{budget:.0f}"
+
+
+def _unit(largest: float) -> int:
+    """Return 1, a thousand or a million: in it amounts have few digits."""
+    return next((unit for unit in (1, 1000) if largest < 10_000 * unit), 1_000_000)
 
 
 def _row(point: CurvePoint) -> dict[str, float]:

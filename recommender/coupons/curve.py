@@ -16,6 +16,7 @@ from recommender.errors import InputError
 
 SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
 """Budgets of a curve, as parts of the budget planned with."""
+FIRST_PART = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ def profit_curve(matrices: Matrices, terms: Terms, budgets: Sequence[int] | None
         budgets: cents; None: from nothing to several times the planned budget.
     Raises: InputError if there is no budget, or as allocate().
     """
-    task = task_of(matrices, terms)
+    # Coupons that alone exceed the planned budget belong to other points of the curve: nothing is left out.
+    task = replace(task_of(matrices, terms), give=True)
     at = next((at for at, limit in enumerate(task.table.limits) if _is_budget(limit)), None)
     if at is None:
         raise InputError(
@@ -49,19 +51,19 @@ def profit_curve(matrices: Matrices, terms: Terms, budgets: Sequence[int] | None
     share = len(pool.member) / max(matrices.n_members, 1)
     free = answer(pool, task.table.charge(np.zeros(len(task.table.amount)), pool.member), task.table, task.rules)
     width = max(float(free.worth.mean()), 1e-6) if len(pool.member) else 1.0
+    typical = 1.0 + (float(np.abs(pool.cost).mean()) if pool.cost.size else 0.0)
     price, points = np.zeros(len(task.table.amount)), []
     for budget in sorted(
         {*(budgets if budgets is not None else (int(part * planned) for part in SHARES))}, reverse=True
     ):
         amount = task.table.amount.copy()
-        amount[row] = budget
-        table = replace(task.table, amount=amount)
-        priced = replace(task, table=table)
+        # Without any money every price that is high enough is right: that of the first part of a coupon is meant.
+        amount[row] = max(budget, int(FIRST_PART * typical))
         if len(pool.member):
-            price = sample_prices(
-                priced, pool, share * amount.astype(np.float64), price, width, 1.0 + float(np.abs(pool.cost).mean())
-            )
-        worth = answer(pool, table.charge(price, pool.member), table, task.rules).worth.sum()
+            left = share * amount.astype(np.float64)
+            price = sample_prices(task, pool, left, price, width, typical)
+        amount[row] = budget
+        worth = answer(pool, task.table.charge(price, pool.member), task.table, task.rules).worth.sum()
         profit = float(price @ amount + worth / share) if share else 0.0
         points.append(CurvePoint(budget, profit, float(price[row])))
     return points[::-1]

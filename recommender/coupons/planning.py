@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.coupons.allocation import Terms
-from recommender.coupons.curve import CurvePoint, profit_curve
+from recommender.coupons.curve import SHARES, CurvePoint, profit_curve
 from recommender.coupons.eligibility import BoolMatrix
 from recommender.coupons.exploring import ExploringPlan, allocate_exploring
 from recommender.coupons.limits import IntVector, Limit, budget, liability, stock
@@ -19,8 +19,9 @@ from recommender.coupons.pacing import Multipliers
 from recommender.coupons.scores import OfferScores
 from recommender.errors import InputError
 
-CENT_PARTS = 1e-3
-"""A cost above a whole number of cents by less than this is not rounded up: float32 knows no better."""
+PARTS = 1000
+"""Plans are held against budgets in thousandths of a cent: expected costs of a few cents could not be rounded to whole
+cents without losing a tenth of the budget."""
 TWO_SIDED_95 = 1.96
 
 
@@ -73,7 +74,10 @@ class PlanFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OfferPlan:
-    """A plan with its figures and the profit curve, which is empty without a budget."""
+    """A plan with its figures and the profit curve, which is empty without a budget.
+
+    explored: costs, and what is used of a budget and its price, are in thousandths of a cent.
+    """
 
     explored: ExploringPlan
     figures: PlanFigures
@@ -92,12 +96,23 @@ def make_plan(scores: OfferScores, allowed: BoolMatrix, request: PlanRequest) ->
     arrays = Arrays(profit, plan_cost(scores, request.offers), scores.standard_error_cents, request.pessimism)
     terms = _terms(request)
     explored = allocate_exploring(arrays, terms, request.explore, np.random.default_rng(request.seed))
-    curve = profit_curve(arrays, terms) if request.budget_cents is not None else []
-    return OfferPlan(explored, _figures(scores, explored, request), tuple(curve))
+    curve = _curve(arrays, terms, request.budget_cents)
+    return OfferPlan(explored, _figures(scores, explored, request, curve), curve)
+
+
+def _curve(arrays: Arrays, terms: Terms, budget_cents: int | None) -> tuple[CurvePoint, ...]:
+    """Return the profit curve, in cents."""
+    if budget_cents is None:
+        return ()
+    budgets = sorted({int(part * budget_cents) for part in SHARES}) if budget_cents else [0]
+    points = profit_curve(arrays, terms, [cents * PARTS for cents in budgets])
+    return tuple(
+        CurvePoint(cents, point.profit_cents, PARTS * point.price) for cents, point in zip(budgets, points, strict=True)
+    )
 
 
 def plan_cost(scores: OfferScores, offers: Sequence[Offer]) -> npt.NDArray[np.int64]:
-    """Return the discount to plan with, int64 (n, k), whole cents: all of it, since budgets count all that is granted.
+    """Return the discount to plan with, int64 (n, k), thousandths of a cent: all of it, as budgets count all granted.
 
     Scores hold the retailer's share; of an offer that others pay for the discount is its worst case, as likely as it is
     redeemed.
@@ -108,7 +123,7 @@ def plan_cost(scores: OfferScores, offers: Sequence[Offer]) -> npt.NDArray[np.in
             granted = scores.cost_bound_cents[:, column] / offer.retailer_share
         else:
             granted = scores.redemption_probability[:, column] * (offer.worst_case_cents or 0)
-        cost[:, column] = np.ceil(np.nan_to_num(granted.astype(np.float64)) - CENT_PARTS)
+        cost[:, column] = np.rint(PARTS * np.nan_to_num(granted.astype(np.float64)))
     return np.maximum(cost, 0)
 
 
@@ -127,7 +142,7 @@ def multipliers_of(plan: OfferPlan, scores: OfferScores, campaign_id: str | None
 def _terms(request: PlanRequest) -> Terms:
     limits: list[Limit] = [stock(request.stock_left)]
     if request.budget_cents is not None:
-        limits.insert(0, budget(request.budget_cents))
+        limits.insert(0, budget(PARTS * request.budget_cents))
     worst: list[int] | None = None
     if request.liability_cents is not None:
         limits.append(liability(request.liability_cents))
@@ -152,18 +167,24 @@ def _worst_case(offer: Offer) -> int:
     return offer.worst_case_cents
 
 
-def _figures(scores: OfferScores, explored: ExploringPlan, request: PlanRequest) -> PlanFigures:
+def _figures(
+    scores: OfferScores, explored: ExploringPlan, request: PlanRequest, curve: Sequence[CurvePoint]
+) -> PlanFigures:
     plan = explored.plan
     at = (plan.member_row, plan.offer_row)
     profit = float(scores.expected_profit_cents[at].sum(dtype=np.float64))
     spread = TWO_SIDED_95 * _error(scores.standard_error_cents[at], plan.offer_row)
-    prices = plan.prices[0] if request.budget_cents is not None else None
+    price = None
+    if request.budget_cents is not None:
+        # A budget below every coupon has no price in the plan, since no coupon is possible; the curve has one.
+        here = next(point.price for point in curve if point.budget_cents == request.budget_cents)
+        price = PARTS * float(plan.prices[0][0]) or here
     return PlanFigures(
         members=len(scores.members),
         reach=len(np.unique(plan.member_row)),
         coupons=len(plan.member_row),
         explorers=len(explored.explorers),
-        planned_cost=plan.total_cost_cents,
+        planned_cost=-(-plan.total_cost_cents // PARTS),
         expected_cost=float(scores.expected_cost_cents[at].sum(dtype=np.float64)),
         profit=profit,
         low=profit - spread,
@@ -171,7 +192,7 @@ def _figures(scores: OfferScores, explored: ExploringPlan, request: PlanRequest)
         value=plan.total_value_cents,
         bound=plan.bound_cents,
         gap=plan.gap,
-        price=None if prices is None else float(prices[0]),
+        price=price,
         assumed=int(scores.assumed[plan.offer_row].sum()),
     )
 

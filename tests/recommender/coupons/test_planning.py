@@ -54,9 +54,9 @@ def pairs(made: OfferPlan) -> list[tuple[int, int]]:
 
 def test_budgets_count_all_that_is_granted() -> None:
     # The retailer pays half of the second offer, so that its discount is twice the retailer's share.
-    assert plan_cost(scores(), OFFERS).tolist() == [[40, 40], [40, 50], [40, 40]]
+    assert plan_cost(scores(), OFFERS).tolist() == [[40_000, 40_000], [40_000, 50_000], [40_000, 40_000]]
     funded = (OFFERS[0], replace(OFFERS[1], funded_share=1.0))
-    assert plan_cost(scores(), funded)[:, 1].tolist() == [100, 100, 100]
+    assert plan_cost(scores(), funded)[:, 1].tolist() == [100_000, 100_000, 100_000]
 
 
 def test_a_plan_and_its_figures() -> None:
@@ -69,6 +69,19 @@ def test_a_plan_and_its_figures() -> None:
     assert (figures.low, figures.high) == pytest.approx((140.2, 159.8))
     assert figures.bound >= 150
     assert made.curve[0].budget_cents == 0
+
+
+def test_costs_below_a_cent_count() -> None:
+    small = replace(scores(), cost_bound_cents=np.full((3, 2), 0.4, np.float32))
+    made = make_plan(small, np.ones((3, 2), bool), PlanRequest(OFFERS[:1] + OFFERS[:1], 1, (None, None)))
+    assert (made.figures.coupons, made.figures.planned_cost) == (2, 1)
+
+
+def test_a_budget_below_every_coupon_has_a_price() -> None:
+    made = make_plan(scores(), np.ones((3, 2), bool), PlanRequest(OFFERS, 0, (None, None)))
+    # The best use of a cent: 90 of profit for 40 cents; and at most 60 for the 50 of the next member.
+    assert made.figures.coupons == 0
+    assert made.figures.price == pytest.approx(2.25, rel=1e-2)
 
 
 def test_errors_of_one_offer_go_together() -> None:
