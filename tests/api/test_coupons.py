@@ -28,6 +28,10 @@ Json = dict[str, Any]
 @pytest.fixture
 def wallet(services: Services) -> Iterator[CheckedClient]:
     """A client of a shop with one offer and a campaign with a budget; its books balance at the end."""
+    yield from open_wallet(services)
+
+
+def open_wallet(services: Services) -> Iterator[CheckedClient]:
     campaign = {
         "campaign_id": "c1",
         "starts_at": NOW - timedelta(days=1),

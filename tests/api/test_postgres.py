@@ -1,17 +1,21 @@
 """The API on PostgreSQL: the calls that read and write, once more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from api.app import build_services, close_services, create_app
+from api.services import Services
 from api.worker import compact_events
-from tests.api import test_catalog, test_events, test_members, test_recommendations
+from recommender.coupons.counters import prune_claims
+from recommender.coupons.coupon_rows import select_coupons
+from recommender.coupons.ledger import Entry, read_ledger
+from tests.api import test_catalog, test_coupons, test_events, test_members, test_recommendations
 from tests.api.checked import CheckedClient
 from tests.api.conftest import SCOPES
-from tests.shop import NOW, make_key, open_shop, settings_at
+from tests.shop import NOW, fill, make_key, open_shop, settings_at
 
 pytestmark = pytest.mark.postgres
 
@@ -22,6 +26,15 @@ def postgres_client(postgres_url: str, tmp_path: Path) -> Iterator[CheckedClient
     open_shop(settings)
     services = build_services(settings)
     yield CheckedClient(create_app(services), make_key(services.database, *SCOPES))
+    close_services(services)
+
+
+@pytest.fixture
+def postgres_services(postgres_url: str, tmp_path: Path) -> Iterator[Services]:
+    """Services of a shop without a bundle."""
+    services = build_services(replace(settings_at(tmp_path), database_url=postgres_url))
+    fill(services.database)
+    yield services
     close_services(services)
 
 
@@ -56,3 +69,40 @@ def test_a_members_own_data_and_its_end(postgres_url: str, tmp_path: Path) -> No
     export = test_members.body_of(admin, "/v1/members/m07/export")
     assert (len(export["event_log"]), len(export["tables"]["members"])) == (80, 1)
     close_services(services)
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        test_coupons.test_a_coupon_s_life,
+        test_coupons.test_the_budget_is_held_over_http,
+        test_coupons.test_codes_at_the_till,
+        test_coupons.test_a_redemption_is_rolled_back_also_before_it_comes,
+        test_coupons.test_a_number_of_which_everything_was_refused_may_come_again,
+    ],
+    ids=lambda story: story.__name__,
+)
+def test_the_wallet(postgres_services: Services, story: Callable[[CheckedClient], None]) -> None:
+    for client in test_coupons.open_wallet(postgres_services):
+        story(client)
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        test_coupons.test_a_call_is_done_once_per_key_and_per_request_number,
+        test_coupons.test_below_cost_needs_a_second_key,
+        test_coupons.test_a_frozen_offer,
+        test_coupons.test_coupons_of_another_system_are_followed,
+    ],
+    ids=lambda story: story.__name__,
+)
+def test_the_wallet_beside_its_tables(
+    postgres_services: Services, story: Callable[[Services, CheckedClient], None]
+) -> None:
+    for client in test_coupons.open_wallet(postgres_services):
+        story(postgres_services, client)
+    with postgres_services.database.write() as connection:
+        assert prune_claims(connection, NOW) == 0
+        coupons = select_coupons(connection, "1 = 1")
+        assert all(read_ledger(connection, one.coupon_id)[0].entry is Entry.ISSUE for one in coupons)
