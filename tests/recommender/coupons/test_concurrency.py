@@ -57,7 +57,7 @@ def issuer(database: Database, request: IssueRequest) -> Act:
 def spender(database: Database, coupons: Sequence[str]) -> Act:
     def act(number: int) -> Outcome:
         with database.write(durable=True) as connection:
-            order = use(coupons[number % len(coupons)], order_id=f"o{number}", purchase=buy())
+            order = use(coupons[number % len(coupons)], order_id=f"{coupons[0]}-{number}", purchase=buy())
             return redeem(turn(connection), order)[0]
 
     return act
