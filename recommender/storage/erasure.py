@@ -161,11 +161,13 @@ def write_proof(connection: Connection, erasure: Erasure, proof: Mapping[str, An
 def purge_books(database: Database, keep_days: int, now: datetime) -> int:
     """Delete the pseudonymous books whose time is over; return how many rows there were.
 
+    Coupons of the wallet stay: its ledger balances against them.
+
     Args:
         keep_days: how long books must be kept.
     """
     limit, total = now - timedelta(days=keep_days), 0
-    for one in (entry for entry in PERSONAL if entry.fate is Fate.BOOK):
+    for one in (entry for entry in PERSONAL if entry.fate is Fate.BOOK and entry.ends):
         table, time = one.sql, one.sql.c[one.time]
         owner = table.c[one.column]
         old = sa.and_(owner >= PSEUDONYM, owner < PSEUDONYM[:-1] + ";", sa.or_(time < limit, time.is_(None)))

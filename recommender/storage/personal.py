@@ -33,7 +33,8 @@ class Personal:
     """A table with rows about members.
 
     column: holds the member id, or a subject if `by_subject`.  time: when a row happened.
-    cleared: of UNNAMED rows, the columns that are emptied.
+    cleared: of UNNAMED rows, the columns that are emptied.  ends: of BOOK rows, whether they go once their time is
+    over.
     """
 
     table: str
@@ -42,6 +43,7 @@ class Personal:
     fate: Fate
     time: str
     cleared: tuple[str, ...] = ()
+    ends: bool = True
 
     @property
     def sql(self) -> sa.Table:
@@ -64,7 +66,7 @@ PERSONAL = (
     Personal("exposures", "subject", True, Fate.UNNAMED, "occurred_at", ("subject", "experiment_unit")),
     Personal("events", "subject", True, Fate.UNNAMED, "occurred_at", PERSONAL_COLUMNS),
     Personal("coupons", "member_id", False, Fate.BOOK, "issued_at"),
-    Personal("wallet_coupons", "member_id", False, Fate.BOOK, "issued_at"),
+    Personal("wallet_coupons", "member_id", False, Fate.BOOK, "issued_at", ends=False),
     Personal("coupon_counters", "subject", False, Fate.DELETED, "at"),
     Personal("sends", "member_id", False, Fate.BOOK, "sent_at"),
     Personal("redemptions", "member_id", False, Fate.BOOK, "redeemed_at"),
