@@ -23,14 +23,14 @@ from recommender.coupons.demand import OfferMatrix, Rules
 from recommender.coupons.exchange import Exchange
 from recommender.coupons.holdings import Holdings
 from recommender.coupons.limits import FloatVector, IntVector, Limit, LimitTable
-from recommender.coupons.matrices import Matrices, check
+from recommender.coupons.matrices import Matrices, alike, check
 from recommender.coupons.polish import polish
 from recommender.coupons.prices import Task, first_prices, settle
 from recommender.coupons.repair import cut, fill, meet_offer_limits, meet_other_limits
 from recommender.errors import InputError
 
-LIFT = 2.0**-24
-"""Largest lift of a value that makes equal members differ, as a part of the mean value of a coupon."""
+LIFT, LIFT_ALIKE = 2.0**-24, 2.0**-17
+"""Largest lift of a value that makes equal members differ, part of the mean value: where few are equal, and many."""
 LEAST_REPAIRED, REPAIRED_PER_ROW = 4000, 100
 """Members near a change among whom a plan is repaired."""
 
@@ -112,8 +112,9 @@ def task_of(matrices: Matrices, terms: Terms) -> Task:
         raise InputError("A worst case is not negative.", field="worst_case_cents", value=min(worst))
     cap = min(terms.cap, max(n_offers, 1))
     lowest, mean = check(matrices, worst, cap)
+    equal = alike(matrices)
     table = LimitTable.of(terms.limits, matrices.n_members, np.array(worst, np.int64))
-    return Task(matrices, table, Rules(cap, tuple(group)), lowest < 0, LIFT * mean)
+    return Task(matrices, table, Rules(cap, tuple(group)), lowest < 0, mean * (LIFT_ALIKE if equal else LIFT), equal)
 
 
 def _repair(task: Task, holdings: Holdings, price: FloatVector) -> None:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from recommender.coupons.demand import Pool, Rules, answer
 from recommender.coupons.limits import BoolVector, FloatVector, LimitTable
 
+SEED = 20
 STAGES = 24
 STEPS = 20
 SHRINK = 0.25
@@ -51,6 +52,8 @@ class Problem:
     near_enough: the search ends when no more members are within the width of a change: on a sample, when chance moves
         as many.
     close_enough: the search ends when rounding adds no more cents to the dual.
+    alike: many members have the same values as others, so that they come to a change all at once, and to more than two
+        choices; each value is then moved by a part of the width of its own.
     """
 
     pool: Pool
@@ -62,6 +65,7 @@ class Problem:
     typical: FloatVector
     near_enough: int
     close_enough: float
+    alike: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,6 +160,9 @@ def _step(
 def _look(problem: Problem, price: FloatVector, width: float) -> _Point:
     """Evaluate the rounded dual."""
     pool, table = problem.pool, problem.table
+    if problem.alike:
+        noise = np.random.default_rng(SEED).random(pool.value.shape) - 0.5
+        pool = Pool(pool.value + width * noise, pool.cost, pool.member)
     demand = answer(pool, table.charge(price, pool.member), table, problem.rules)
     used = np.zeros(len(price))
     for offer in demand.chosen:

@@ -16,6 +16,8 @@ from recommender.errors import InputError
 TILE = 4096
 """Members handled at a time: few enough for the processor's cache, enough for numpy."""
 MOST_OFFERS = 30_000
+LOOKED_AT = 1000
+MOSTLY_DISTINCT = 0.9
 GOLDEN = (5**0.5 - 1) / 2
 
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
@@ -143,6 +145,14 @@ def check(matrices: Matrices, worst_case: Sequence[int], cap: int) -> tuple[int,
     _check_sum("cost", highest if highest > -lowest else lowest, matrices.n_members * cap)
     _check_sum("worst_case", max(worst_case, default=0), matrices.n_members * cap)
     return lowest, total / max(count, 1)
+
+
+def alike(matrices: Matrices) -> bool:
+    """Tell whether many members have the same values and costs as others, by those who come first."""
+    for value, cost in matrices.chunks():
+        seen = np.concatenate((np.nan_to_num(value[:LOOKED_AT]), cost[:LOOKED_AT]), axis=1)
+        return len(np.unique(seen, axis=0)) < MOSTLY_DISTINCT * len(seen)
+    return False
 
 
 def _check_sum(name: str, amount: int, coupons: int) -> None:

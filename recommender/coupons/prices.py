@@ -41,13 +41,17 @@ FIRST_FINE = 1e-4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """An allocation whose input has been checked: how to read its members, and what holds."""
+    """An allocation whose input has been checked: how to read its members, and what holds.
+
+    give: some cost is below zero.  lift: see tiles().  alike: many members have the same values as others.
+    """
 
     matrices: Matrices
     table: LimitTable
     rules: Rules
     give: bool
     lift: float
+    alike: bool
 
     @property
     def close_enough(self) -> float:
@@ -129,6 +133,7 @@ def sample_prices(
         _typical_weight(table, typical_cost),
         0 if alone else int(0.25 * (int(table.real.sum()) * size) ** 0.5),
         0.1 * task.close_enough * width * size,
+        task.alike,
     )
     return dual.minimise(problem, price, width)[0]
 
@@ -202,7 +207,7 @@ def _corrected(
     typical = _typical_weight(table, nearness.typical_cost)
     step = trust * nearness.moving / typical
     low, high = np.maximum(price - step, 0.0), np.where(table.real, price + step, 0.0)
-    problem = dual.Problem(pool, table, task.rules, left, low, high, typical, 0, close_enough)
+    problem = dual.Problem(pool, table, task.rules, left, low, high, typical, 0, close_enough, task.alike)
     # What settled members are worth changes with the prices by what they use.
     fixed = holdings.worth - float(demand.worth.sum()) + float(settled @ price)
     price, lowest = dual.minimise(problem, price, nearness.moving / 4)

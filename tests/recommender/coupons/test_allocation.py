@@ -97,6 +97,18 @@ def test_members_who_are_all_alike_use_a_budget_up() -> None:
     assert plan.gap < 1e-3
 
 
+def test_members_who_are_all_alike_share_scarce_offers_and_stores() -> None:
+    value, cost = np.tile([10.0, 9.0, 8.0, 3.0], (8000, 1)), np.tile([3, 2, 1, 0], (8000, 1))
+    pieces = stock([400, 1600, 800, None])
+    # 400 x 10 + 1,600 x 9 + 800 x 8, and 3 for each of the other 5,200; that costs 5,200.
+    plan = plan_of(value, cost, budget(6000), pieces)
+    assert (plan.total_value_cents, plan.total_cost_cents) == (40_400, 5200)
+    assert plan.gap < 2e-5
+    stores = store_budgets([60] * 100, np.arange(8000) % 100)
+    plan = plan_of(value, cost, pieces, stores)
+    assert plan.total_value_cents > 0.999 * 40_400
+
+
 def test_a_value_barely_below_zero_is_not_given() -> None:
     plan = plan_of([[14.0, NO], [NO, -1e-7]], [[1, 0], [0, 0]], budget(0))
     assert pairs(plan) == set()

@@ -71,7 +71,7 @@ def test_what_is_drawn_is_not_in_the_plan_of_the_others() -> None:
     found = allocate_exploring(Arrays(value, cost), terms, 0.1, np.random.default_rng(0))
     assert len(found.explorers) == 100
     assert found.plan.total_cost_cents == 1000
-    assert found.plan.gap < 1e-6
+    assert found.plan.gap < 1e-5
     assert (found.propensity > 0).all()
     assert found.none_propensity.shape == (1000,)
 
