@@ -17,7 +17,7 @@ from training.model_commands import Moment
 from training.place import open_place
 from training.printing import as_json, print_json
 
-EXPLORE = 0.02
+EXPLORE = 0.01
 """Share of the members for whom lots are drawn, where nothing else is asked."""
 
 
