@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from api.services import Services
 from api.serving import Serving
 from recommender.columns import LEARNED_KINDS
+from recommender.coupons.ledger import member_lines
 from recommender.errors import NotFoundError
 from recommender.events import KIND_CODES, member_subject
 from recommender.prepared import SCENARIOS as PREPARED_SCENARIOS
@@ -107,6 +108,7 @@ def export_body(services: Services, member_id: str, now: datetime) -> Body:
         refuse_erased(connection, member_id)
         subjects = subjects_held(connection, member_id)
         tables = dict(read_held(connection, member_id, subjects))
+        tables["coupon_ledger"] = list(member_lines(connection, member_id, LONGEST_EXPORT_ROWS))
         files = log.paths(registered_files(connection))
     logged = read_log_events(files, subjects, LONGEST_EXPORT_ROWS)
     truncated = [name for name, rows in tables.items() if len(rows) == LONGEST_EXPORT_ROWS]

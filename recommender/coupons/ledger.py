@@ -97,6 +97,21 @@ def read_ledger(connection: Connection, coupon_id: str) -> list[Line]:
     ]
 
 
+_OF_MEMBER = """
+SELECT l.at, l.coupon_id, l.entry, l.status, l.spent_cents, l.order_id, l.store_id
+FROM coupon_ledger l JOIN wallet_coupons c ON c.coupon_id = l.coupon_id
+WHERE c.member_id = ? ORDER BY l.sequence DESC LIMIT ?"""
+
+
+def member_lines(connection: Connection, member_id: str, limit: int) -> list[dict[str, object]]:
+    """Return what happened to a member's coupons, the latest `limit` lines in order, as an export tells it."""
+    names = ("at", "coupon_id", "entry", "status", "spent_cents", "order_id", "store_id")
+    return [
+        dict(zip(names, (from_micros(at), *rest), strict=True))
+        for at, *rest in reversed(fetch(connection, _OF_MEMBER, (member_id, limit)))
+    ]
+
+
 _ISSUED = "SELECT COUNT(*) FROM coupon_ledger WHERE entry = 'issue'"
 _STATES = "SELECT COUNT(*) FROM wallet_coupons WHERE status IN ('issued', 'locked', 'redeemed', 'expired', 'voided')"
 _LAST = """

@@ -12,7 +12,8 @@ from api.problems import ProblemError
 from api.services import Services
 from api.worker import compact_events, drain_spool
 from recommender.coupons.coupon_rows import add_coupons
-from recommender.coupons.wallet import Coupon, Status
+from recommender.coupons.ledger import Entry, note
+from recommender.coupons.wallet import Coupon, Status, Turn, WalletRules
 from recommender.storage.audit import read_audit
 from recommender.storage.exposures import prune_exposures
 from recommender.storage.statements import fetch
@@ -173,11 +174,17 @@ def test_an_export_holds_everything(admin: CheckedClient, services: Services) ->
             ("sends", {"campaign_id": "k1", "sent_at": NOW}),
         ):
             upsert(connection, table, [row | {"member_id": "m05"}], NOW)
-        add_coupons(connection, [Coupon("w1", "o1", "m05", None, Status.ISSUED, False, NOW, None)])
+        coupon = Coupon("w1", "o1", "m05", None, Status.ISSUED, False, NOW, None)
+        add_coupons(connection, [coupon])
+        note(Turn(connection, WalletRules(), NOW), coupon, Entry.ISSUE)
     found = body_of(admin, "/v1/members/m05/export")
     counts = {name: len(rows) for name, rows in found["tables"].items()}
     wanted = {"members": 1, "identities": 1, "exposures": 3, "answers": 1, "coupons": 1, "redemptions": 1, "sends": 1}
-    wanted |= {"wallet_coupons": 1}
+    wanted |= {"wallet_coupons": 1, "coupon_ledger": 1}
+    assert (found["tables"]["coupon_ledger"][0]["entry"], found["tables"]["coupon_ledger"][0]["at"][:10]) == (
+        "issue",
+        NOW.isoformat()[:10],
+    )
     assert counts.items() >= wanted.items()
     assert len(found["event_log"]) == 81
     assert {row["subject"][:7] for row in found["event_log"]} == {"member:", "phone:h"}
