@@ -13,8 +13,9 @@ FloatVector = npt.NDArray[np.float64]
 FloatMatrix = npt.NDArray[np.float64]
 
 NEWTON_STEPS = 30
-"""Logistic fits end earlier, once a step changes nothing."""
-_SMALLEST_STEP = 1e-6
+"""Logistic fits end earlier, once a step gains nothing."""
+_SMALLEST_GAIN = 1e-6
+MOST_HALVINGS = 20
 _STRENGTHS = np.geomspace(1e-7, 1e-1, 37)
 """Variances of coefficients that are tried, as multiples of that of the residual."""
 
@@ -104,15 +105,23 @@ def fit_logistic(
     design = np.concatenate((np.ones((len(outcome), 1)), features), axis=1)
     ridge = np.concatenate(([1e-6], np.full(size, penalty)))
     beta = np.concatenate(([start], np.zeros(size)))
+    worth = _worth(design, outcome, each, ridge, beta)
     for _ in range(NEWTON_STEPS):
         chance = expit(design @ beta)
         slope = design.T @ (each * (outcome - chance)) - ridge * beta
         curve = (design * (each * chance * (1 - chance))[:, None]).T @ design + np.diag(ridge)
         step = _solve(curve, slope)
-        # A step of more than a few log-odds overshoots where outcomes are rare.
-        step *= min(1.0, 4.0 / max(float(np.abs(step).max()), 1e-12))
-        beta = beta + step
-        if float(np.abs(step).max()) < _SMALLEST_STEP:
+        # A whole step overshoots where outcomes are rare: it is halved until it gains.
+        found = _worth(design, outcome, each, ridge, beta + step)
+        for _ in range(MOST_HALVINGS):
+            if found >= worth:
+                break
+            step = step / 2
+            found = _worth(design, outcome, each, ridge, beta + step)
+        if found < worth:
+            break
+        beta, gained, worth = beta + step, found - worth, found
+        if gained < _SMALLEST_GAIN:
             break
     return Linear(float(beta[0]), beta[1:], binary=True)
 
@@ -144,6 +153,14 @@ def fit_shrunk(features: FloatMatrix, outcome: FloatVector, weight: FloatVector 
     mean = chance @ means
     variance = chance @ (prior * noise / (prior * value + noise)) + chance @ (means - mean) ** 2
     return Shrunk(basis @ mean, (basis * variance) @ basis.T)
+
+
+def _worth(
+    design: FloatMatrix, outcome: FloatVector, each: FloatVector, ridge: FloatVector, beta: FloatVector
+) -> float:
+    """Return the penalised log-likelihood of coefficients."""
+    odds = design @ beta
+    return float(each @ (outcome * odds - np.logaddexp(0.0, odds))) - 0.5 * float(ridge @ beta**2)
 
 
 def _solve(matrix: FloatMatrix, right: FloatVector) -> FloatVector:

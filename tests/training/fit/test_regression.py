@@ -50,3 +50,15 @@ def test_shrunk_coefficients_vanish_in_noise_and_stay_where_there_is_a_signal():
     assert signal.coefficients == pytest.approx([0.5, 0.0, -0.5], abs=0.06)
     assert np.abs(fit_shrunk(features, noise).coefficients).max() < 0.02
     assert (signal.variance(features) > 0).all()
+
+
+def test_logistic_of_rare_outcomes_and_heavy_tails_reaches_the_optimum():
+    rng = np.random.default_rng(1)
+    heavy = np.clip(rng.exponential(1.0, (20_000, 1)) ** 3, 0, 60)
+    features = np.concatenate((heavy, heavy + rng.normal(0, 0.1, heavy.shape), rng.normal(size=(20_000, 2))), axis=1)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    outcome = (rng.random(20_000) < 1 / (1 + np.exp(7 - 0.8 * features[:, 0]))).astype(float)
+    fitted = fit_logistic(features, outcome, 10.0)
+    slope = features.T @ (outcome - fitted.predict(features)) - 10.0 * fitted.coefficients
+    assert outcome.sum() > 10
+    assert np.abs(slope).max() < 0.05
