@@ -30,6 +30,7 @@ from api.serving import Serving, ServingWatch
 from api.settings import ServiceSettings
 from api.trail import note_write
 from recommender.bundle import Bundle
+from recommender.coupons.kept_plans import KeptPlans
 from recommender.errors import StoreBusyError
 from recommender.exposures import ExposureLog
 from recommender.lookup import QuerySource
@@ -148,6 +149,7 @@ def build_services(settings: ServiceSettings) -> Services:
         hash_key=hash_key,
         stock=stock,
         clock=_now,
+        plans=KeptPlans(settings.home),
         wallet=wallet_rules(settings),
     )
 

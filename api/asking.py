@@ -12,7 +12,7 @@ from api.problems import INVALID_REQUEST, FieldError, ProblemError
 from api.rank_schemas import RankRequest
 from api.request_context import ContextBody
 from api.services import Services
-from api.slate_schemas import SimilarQuery, SlateBody, SlateQuery
+from api.slate_schemas import RecommendationRequest, SimilarQuery, SlateBody, SlateQuery
 from api.strict_json import LaxJsonError, check_json
 from recommender.context import CONTEXT_FIELDS
 from recommender.errors import InputError
@@ -25,7 +25,9 @@ NOTHING_SAID = ContextBody()
 
 def request_of(services: Services, body: SlateBody) -> SlateRequest:
     """Return what a body asks for. Raises: ProblemError or InputError for what its schema cannot tell."""
-    return slate_request(services, body.scenario, body, _subject(services, body), body.context, body.steering())
+    subject = _subject(services, body)
+    request = slate_request(services, body.scenario, body, subject, body.context, body.steering())
+    return replace(request, coupons=isinstance(body, RecommendationRequest) and body.include_coupons)
 
 
 def ranking_of(services: Services, body: RankRequest) -> SlateRequest:

@@ -14,6 +14,7 @@ from api.metrics import Metrics
 from api.rate_limits import RateLimits
 from api.serving import ServingWatch
 from api.settings import ServiceSettings
+from recommender.coupons.kept_plans import KeptPlans
 from recommender.coupons.wallet import WalletRules
 from recommender.exposures import ExposureLog
 from recommender.storage.database import Database
@@ -28,6 +29,7 @@ class Services:
     channels: known channels.  hash_key: keys the hashes of phone numbers and e-mail addresses.  stock: keeps the
     stock file, if no other process of the host does.  clock: the present, aware, in UTC.  wallet: what holds for all
     coupons.
+    plans: who was given which offer by the latest plans.
     """
 
     settings: ServiceSettings
@@ -41,6 +43,7 @@ class Services:
     hash_key: HashKey
     stock: StockKeeper
     clock: Callable[[], datetime]
+    plans: KeptPlans
     exports: ExportGate = field(default_factory=ExportGate)
     wallet: WalletRules = field(default_factory=WalletRules)
 

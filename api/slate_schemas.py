@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
 from api.fields import Answer, Body, Id
+from api.own_coupon_schemas import SlateCoupon
 from api.request_context import ContextBody
 from api.schemas import Channel, Identity, ProblemAnswer, one_customer
 from api.steering_schemas import SteeringBody
@@ -43,6 +44,10 @@ NextField = Annotated[
 ValidateOnly = Annotated[
     bool, Field(description="Checks the request and says what would apply; nothing is served or recorded.")
 ]
+IncludeCoupons = Annotated[
+    bool,
+    Field(description="Puts the member's coupons beside the items that they are for; the slate stays the same."),
+]
 FilterText = Annotated[
     str | None, Field(max_length=MAX_FILTER_TEXT, description="A filter, as JSON text; docs/filters.md.")
 ]
@@ -70,6 +75,7 @@ class RecommendationQuery(SimilarQuery):
     """What a slate is asked for, as query parameters."""
 
     scenario: ScenarioField = Scenario.HOME
+    include_coupons: IncludeCoupons = False
 
 
 class SlateBody(SteeringBody, SlateQuery):
@@ -88,6 +94,7 @@ class SlateBody(SteeringBody, SlateQuery):
 
 _REQUESTS: list[JsonDict] = [
     {"scenario": "home", "member_id": "1008", "store_id": "shop-12", "channel": "app", "count": 5},
+    {"scenario": "home", "member_id": "1008", "store_id": "shop-12", "include_coupons": True},
     {"scenario": "trending", "count": 10},
     {"scenario": "discover", "identity": {"namespace": "wechat_openid", "value": "oAbc123"}},
     {"scenario": "similar", "context": {"item_id": "milk-1l"}, "count": 5},
@@ -115,6 +122,7 @@ class RecommendationRequest(SlateBody):
 
     model_config = ConfigDict(json_schema_extra={"examples": list(_REQUESTS)})
     validate_only: ValidateOnly = False
+    include_coupons: IncludeCoupons = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +177,7 @@ class SlateItem(Answer):
     price_cents: int | None
     sponsored: bool
     availability: AvailabilityAnswer
-    coupon: None = None
+    coupon: SlateCoupon | None = None
 
 
 class PinApplies(Answer):

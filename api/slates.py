@@ -11,6 +11,7 @@ from datetime import datetime
 from api.continuation import issue_token
 from api.described import Described, Looked, describe, look_up, title_of
 from api.metrics import SlateFigures
+from api.own_coupon_answers import slate_coupons
 from api.problems import NO_BUNDLE, ProblemError
 from api.services import Call, Services
 from api.serving import Serving
@@ -59,6 +60,7 @@ def serve_slates(services: Services, call: Call, requests: Sequence[SlateRequest
 def _answer(services: Services, call: Call, one: Looked, described: Described) -> Body:
     """Record a slate and return it as answers hold it."""
     request, slate, bundle_id = one.request, described.slate, one.serving.bundle.bundle_id
+    coupons = slate_coupons(services, call, one, described)
     recommendation_id = new_recommendation_id(call.now)
     if not services.exposures.record(_exposure(recommendation_id, call.now, one, described)):
         services.metrics.exposures_failed.inc()
@@ -70,7 +72,7 @@ def _answer(services: Services, call: Call, one: Looked, described: Described) -
         "strategy": slate.strategy,
         "experiment": None if one.assigned is None else one.assigned.body(),
         "flags": described.flags,
-        "items": _items(described, call.language),
+        "items": _items(described, coupons, call.language),
         "dropped": slate.dropped,
         "next": issue_token(services.hash_key.secret, request, bundle_id, described.item_ids),
         "applies": None,
@@ -90,7 +92,7 @@ def new_recommendation_id(now: datetime) -> str:
     return f"{int(now.timestamp() * 1000):011x}{os.urandom(10).hex()}"
 
 
-def _items(described: Described, language: str) -> list[Body]:
+def _items(described: Described, coupons: Sequence[Body | None], language: str) -> list[Body]:
     scores = described.slate.score.tolist()
     return [
         {
@@ -102,10 +104,10 @@ def _items(described: Described, language: str) -> list[Body]:
             "price_cents": details.price_cents,
             "sponsored": details.sponsored,
             "availability": _availability(described, details.item_id),
-            "coupon": None,
+            "coupon": coupon,
         }
-        for position, (details, score, reasons) in enumerate(
-            zip(described.details, scores, described.reasons, strict=True), 1
+        for position, (details, score, reasons, coupon) in enumerate(
+            zip(described.details, scores, described.reasons, coupons, strict=True), 1
         )
     ]
 

@@ -24,6 +24,7 @@ class SlateRequest:
     shown: items of earlier pages, which this one leaves out; it has no pins.
     among: if any, the only items that may be shown.
     placement: settings in place of those that hold for the scenario.
+    coupons: whether coupons are wanted beside the items; the slate is the same with and without.
     """
 
     scenario: Scenario
@@ -39,9 +40,10 @@ class SlateRequest:
     shown: Sequence[str] = ()
     among: Sequence[str] = ()
     placement: Placement | None = None
+    coupons: bool = False
 
 
-_PLAIN = frozenset({"scenario", "count", "subject", "store_id", "channel", "placement"})
+_PLAIN = frozenset({"scenario", "count", "subject", "store_id", "channel", "placement", "coupons"})
 _NARROWING = tuple((entry.name, entry.default) for entry in fields(SlateRequest) if entry.name not in _PLAIN)
 
 

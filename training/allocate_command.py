@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from recommender.coupons.exploring import MOST_SHARE
+from recommender.coupons.kept_plans import keep_plan
 from recommender.coupons.limits import MOST
 from recommender.coupons.plan_files import write_multipliers
 from recommender.coupons.planning import multipliers_of
@@ -63,9 +64,9 @@ def allocate(
         planned = plan_offers(place.database, ask, lambda offers: OfferScorer(place, bundle, moment).scores(offers))
         rows = write_plan(planned, out)
         page = write_curve(planned, out)
-        write_multipliers(
-            place.settings.home, multipliers_of(planned.plan, planned.scores, campaign_id, bundle.bundle_id)
-        )
+        multipliers = multipliers_of(planned.plan, planned.scores, campaign_id, bundle.bundle_id)
+        write_multipliers(place.settings.home, multipliers)
+        keep_plan(place.settings.home, planned.plan, planned.scores, multipliers)
     if as_json:
         print_json(plan_document(planned) | {"bundle_id": bundle.bundle_id, "rows": rows})
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from api import problems
 from api.asking import NOTHING_SAID, ranking_of, request_of, slate_request, steering_of
 from api.auth import MemberAccess, Scope
@@ -43,6 +45,7 @@ def get_recommendations(services: Services, call: Call, member_id: str, query: R
     """Answer with a slate for one member."""
     steering, subject = steering_of(query), member_subject(member_id)
     request = slate_request(services, query.scenario, query, subject, NOTHING_SAID, steering)
+    request = replace(request, coupons=query.include_coupons)
     return _answer(services, call, request, query.validate_only)
 
 
@@ -76,9 +79,9 @@ The slate is full whenever enough items can be sold: stock, assortment, seasons 
 the cut. Who or what is not known never is an error: `flags` says so (`anonymous`, `unknown_member`,
 `unlinked_identity`, `identity_conflict`, `empty_history`, `not_personalised`, `unknown_item`,
 `new_item`, `empty_context`, `unknown_store`, `store_closed`, `stock_unknown`, `filter_empty`, `pin_dropped`,
-`experiment_fallback`, `exposure_not_recorded`, `store_unavailable`) and `strategy`
-names the path taken; it ends with `+explored` where exploration shuffled the slate. `experiment` names the
-experiment that the customer takes part in, and the group.
+`experiment_fallback`, `exposure_not_recorded`, `store_unavailable`, `coupons_need_a_member`, `coupons_unavailable`)
+and `strategy` names the path taken; it ends with `+explored` where exploration shuffled the slate. `experiment` names
+the experiment that the customer takes part in, and the group.
 `price_cents` is the price in the store asked about, now. Send `recommendation_id` and
 `position` with the events that follow. Two flags tell callers to show something else: `out_of_scope` (the slate is
 empty: the request lies outside the pilot) and `shadow` (made for comparison only).
@@ -88,6 +91,11 @@ leaves items for the end, `pins` put items at positions; the scenario's own sett
 them. An item that rules forbid is not shown by a pin either: the slate is filled with others and flagged
 `pin_dropped`. Send `next` with the same request for more without repeats, also after another bundle was promoted; it
 ends once more than 500 items were shown. `validate_only` says what would apply; it neither serves nor records.
+
+`include_coupons` puts beside items the coupons that the member holds or may claim: at most one per item and each at
+most once, where it is expected to add most; no offer beside what the member buys anyway, none for restricted or
+sold-out goods. `price_after_cents` is this store's price of one unit after it, `conditions` says what else must hold.
+The items and their order are the same with and without.
 """
 
 _BATCH = """

@@ -10,14 +10,14 @@ from datetime import datetime
 import orjson
 from sqlalchemy.engine import Connection
 
-from recommender.coupons.counters import Count, move, take
+from recommender.coupons.counters import Count, move, take, used
 from recommender.coupons.coupon_rows import add_coupons
 from recommender.coupons.ledger import Entry, note
 from recommender.coupons.offers import Offer, Wallet
 from recommender.coupons.purchases import Holder, read_holders
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.store import OfferBook, read_offers
-from recommender.coupons.supervision import state_of
+from recommender.coupons.supervision import peek_state, state_of
 from recommender.coupons.wallet import Coupon, Outcome, RiskQuestion, Status, Turn, refusal
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
@@ -73,6 +73,35 @@ def issue(turn: Turn, requests: Sequence[IssueRequest]) -> list[Outcome]:
     return [_issue_one(turn, request, known) for request in requests]
 
 
+def could_issue(turn: Turn, requests: Sequence[IssueRequest]) -> list[Refusal | None]:
+    """Say what speaks against giving out coupons, as issue() would, without writing; one answer per request, in order.
+
+    The risk hook, and claims by device, payer and phone, are only looked at when a coupon is claimed.
+    """
+    known = _look_up(turn.connection, requests)
+    return [_would_refuse(turn, request, known) for request in requests]
+
+
+def _would_refuse(turn: Turn, request: IssueRequest, known: _Known) -> Refusal | None:
+    offer = known.book.offers.get(request.offer_id)
+    if offer is None:
+        return Refusal.OFFER_UNUSABLE if request.offer_id in known.book.unusable else Refusal.UNKNOWN_OFFER
+    connection = turn.connection
+    reason = (
+        _terms_against(turn, offer)
+        or peek_state(connection, offer).refusal
+        or _member_against(connection, request, offer, known.holders.get(request.member_id))
+        or _campaign_against(turn, request, known.campaigns)
+    )
+    if reason is not None:
+        return reason
+    if offer.stock is not None and used(connection, Count.STOCK, offer.offer_id) >= offer.stock:
+        return Refusal.OUT_OF_STOCK
+    limit = _own_limit(connection, request, offer)
+    full = limit is not None and used(connection, Count.MEMBER, offer.offer_id, request.member_id) >= limit
+    return Refusal.MEMBER_LIMIT if full else None
+
+
 def _look_up(connection: Connection, requests: Sequence[IssueRequest]) -> _Known:
     campaigns = {}
     for campaign_id in sorted({one.campaign_id for one in requests if one.campaign_id is not None}):
@@ -114,13 +143,17 @@ def _issue_one(turn: Turn, request: IssueRequest, known: _Known) -> Outcome:
 
 
 def _offer_against(turn: Turn, offer: Offer) -> Refusal | None:
+    return _terms_against(turn, offer) or state_of(turn.connection, offer).refusal
+
+
+def _terms_against(turn: Turn, offer: Offer) -> Refusal | None:
     if offer.wallet is Wallet.EXTERNAL:
         return Refusal.EXTERNAL_WALLET
     if offer.assumed:
         return Refusal.VALUE_UNKNOWN
     if offer.valid_until is not None and offer.valid_until <= turn.now:
         return Refusal.ENDED
-    return state_of(turn.connection, offer).refusal
+    return None
 
 
 def _member_against(

@@ -81,6 +81,16 @@ def read_priced_stores(connection: Connection) -> frozenset[str]:
     return frozenset(store_id for (store_id,) in fetch(connection, _PRICED_STORES))
 
 
+def read_costs(connection: Connection, item_ids: Sequence[str]) -> dict[str, int]:
+    """Return what items cost the retailer, in cents, where it is known; at most some hundred items."""
+    if not item_ids:
+        return {}
+    rows = fetch(
+        connection, f"SELECT item_id, cost_cents FROM items WHERE item_id IN ({marks(len(item_ids))})", item_ids
+    )
+    return {item_id: cents for item_id, cents in rows if cents is not None}
+
+
 def nothing_known(item_id: str) -> ItemDetails:
     """Return the details of an item of which nothing is known."""
     return _details(item_id, None)

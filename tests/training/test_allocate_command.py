@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import training.offer_scores
 from recommender.cli import main
+from recommender.coupons.kept_plans import KeptPlans
 from recommender.coupons.plan_files import read_multipliers
 from recommender.settings import CoreSettings
 from recommender.storage.database import open_database
@@ -62,6 +63,11 @@ def test_a_plan_is_written_printed_and_kept(home: Path) -> None:
     assert kept is not None
     assert (kept.offer_id, kept.bundle_id) == (("ten",), "b1")
     assert kept.cent_price > 0
+    (plan,) = KeptPlans(home).current()
+    assert plan.multipliers == kept
+    given = {member_id: plan.of(member_id) or [] for member_id in ("m1", "m2", "staff", "bad")}
+    assert sum(len(one) for one in given.values()) == 2
+    assert given["staff"] == given["bad"] == []
 
 
 def test_scripts_read_json(home: Path) -> None:

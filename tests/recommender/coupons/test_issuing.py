@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recommender.coupons.counters import Count, used
-from recommender.coupons.issuing import IssueRequest, issue
+from recommender.coupons.issuing import IssueRequest, could_issue, issue
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.store import read_offers
 from recommender.coupons.supervision import approve, freeze, unfreeze
@@ -57,6 +57,9 @@ def test_what_speaks_against_a_coupon(
     later = {"campaign_id": "later", "starts_at": NOW + timedelta(days=1), "ends_at": NOW + timedelta(days=2)}
     with sqlite_database.write() as connection:
         upsert(connection, "campaigns", [later], NOW)
+    asked = IssueRequest(**{"offer_id": "ten", "member_id": "m1", "campaign_id": "c1"} | request_)
+    with sqlite_database.read() as connection:
+        assert could_issue(turn(connection), [asked]) == [expected]
     assert reason(give(sqlite_database, **request_)) is expected
     assert_balanced(sqlite_database)
 
@@ -104,9 +107,15 @@ def test_a_household_is_held_out_together(database: Database) -> None:
 
 def test_stock_and_limits_are_kept_and_a_refusal_counts_nothing(database: Database) -> None:
     settle_in(database, TEN_OFF | {"stock": 3, "per_member_limit": 2})
+    asked = [IssueRequest("ten", member_id) for member_id in ("m1", "m2")]
+    with database.read() as connection:
+        assert could_issue(turn(connection), asked) == [None, None]
     assert [reason(give(database)) for _ in range(3)] == [Status.ISSUED, Status.ISSUED, Refusal.MEMBER_LIMIT]
+    with database.read() as connection:
+        assert could_issue(turn(connection), asked) == [Refusal.MEMBER_LIMIT, None]
     assert [reason(give(database, "m2")) for _ in range(2)] == [Status.ISSUED, Refusal.OUT_OF_STOCK]
     with database.read() as connection:
+        assert could_issue(turn(connection), asked) == [Refusal.OUT_OF_STOCK] * 2
         assert used(connection, Count.STOCK, "ten") == 3
         assert used(connection, Count.MEMBER, "ten", "m1") == 2
     assert_balanced(database)

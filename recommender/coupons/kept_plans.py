@@ -1,0 +1,163 @@
+"""KeptPlan: what the latest plan gave to whom, one array file per campaign beside the multipliers; KeptPlans: all."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from sqlalchemy.engine import Connection
+
+from recommender.coupons.pacing import Multipliers
+from recommender.coupons.plan_files import PLANS, plan_path
+from recommender.coupons.planning import OfferPlan
+from recommender.coupons.scores import OfferScores
+from recommender.errors import InputError
+from recommender.events import member_subject
+from recommender.ids import IdIndex
+from recommender.storage.statements import fetch
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".npz"
+_ERASED = "SELECT subject FROM erased_subjects WHERE subject LIKE 'member:%'"
+FloatVector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An offer that a plan, or a decision between plans, gives to one member.
+
+    profit_cents: expected incremental profit.  redemption: chance that it is redeemed.  propensity: chance with which
+    it was given.  assumed: the profit was not learned from randomised sends.
+    """
+
+    offer_id: str
+    campaign_id: str | None
+    profit_cents: float
+    redemption: float
+    propensity: float
+    assumed: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptPlan:
+    """Who was considered, and who got what.
+
+    members: who was considered.  member_row, offer_row: int32, (m,), of coupons given, rising in member_row; offers as
+    in the multipliers.  profit_cents, redemption, propensity: float32, (m,).  assumed: bool, (k,).
+    """
+
+    multipliers: Multipliers
+    members: IdIndex
+    member_row: npt.NDArray[np.int32]
+    offer_row: npt.NDArray[np.int32]
+    profit_cents: FloatVector
+    redemption: FloatVector
+    propensity: FloatVector
+    assumed: npt.NDArray[np.bool_]
+
+    def of(self, member_id: str) -> list[Decided] | None:
+        """Return what a member was given; None if the plan did not consider them."""
+        row = self.members.row(member_id)
+        if row is None:
+            return None
+        first, last = np.searchsorted(self.member_row, (row, row + 1)).tolist()
+        return [self._decided(place) for place in range(first, last)]
+
+    def _decided(self, place: int) -> Decided:
+        offer = int(self.offer_row[place])
+        return Decided(
+            self.multipliers.offer_id[offer],
+            self.multipliers.campaign_id,
+            float(self.profit_cents[place]),
+            float(self.redemption[place]),
+            float(self.propensity[place]),
+            bool(self.assumed[offer]),
+        )
+
+
+def keep_plan(home: Path, plan: OfferPlan, scores: OfferScores, multipliers: Multipliers) -> Path:
+    """Keep what a plan gave to whom in place of the campaign's plan before; return the file."""
+    given, offer = plan.explored.plan.member_row, plan.explored.plan.offer_row
+    order = np.argsort(given, kind="stable")
+    at = (given[order], offer[order])
+    path = plan_path(home, multipliers.campaign_id).with_suffix(SUFFIX)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.savez(
+            file,
+            multipliers=np.frombuffer(orjson.dumps(multipliers.as_json()), np.uint8),
+            members=scores.members.keys,
+            member_row=at[0].astype(np.int32),
+            offer_row=at[1].astype(np.int32),
+            profit_cents=scores.expected_profit_cents[at].astype(np.float32),
+            redemption=scores.redemption_probability[at].astype(np.float32),
+            propensity=plan.explored.propensity[order].astype(np.float32),
+            assumed=scores.assumed,
+        )
+    part.replace(path)
+    return path
+
+
+def read_plan(path: Path) -> KeptPlan:
+    """Read what keep_plan() has written. Raises: InputError if the file is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
+            found = {name: parts[name] for name in parts.files}
+        document = orjson.loads(found.pop("multipliers").tobytes())
+        members = IdIndex(found.pop("members"))
+        return KeptPlan(Multipliers.from_json(document), members, **found)
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise InputError("A kept plan cannot be read.", value=path.name) from error
+
+
+def remove_plans_of_erased(connection: Connection, home: Path) -> int:
+    """Remove the kept plans that name a member who was erased, and damaged ones; return how many were removed."""
+    subjects = [str(row[0]) for row in fetch(connection, _ERASED)]
+    erased = [one.removeprefix(member_subject("")) for one in subjects]
+    removed = 0
+    for path in sorted((home / PLANS).glob(f"*{SUFFIX}")):
+        plan = _or_none(path)
+        if plan is None or plan.members.rows(erased)[1].any():
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed
+
+
+class KeptPlans:
+    """The kept plans of an installation, read again when one was replaced; safe to share between threads."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / PLANS
+        self._read: dict[Path, tuple[tuple[int, int, int], KeptPlan | None]] = {}
+
+    def current(self) -> Sequence[KeptPlan]:
+        """Return all kept plans, those of campaigns first, then the newest first; damaged ones are logged once."""
+        read: dict[Path, tuple[tuple[int, int, int], KeptPlan | None]] = {}
+        for path in self._folder.glob(f"[!.]*{SUFFIX}"):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            known = self._read.get(path)
+            read[path] = known if known is not None and known[0] == stamp else (stamp, _or_none(path))
+        self._read = read
+        plans = [plan for _, plan in read.values() if plan is not None]
+        return sorted(plans, key=lambda one: (one.multipliers.campaign_id is None, -one.multipliers.at.timestamp()))
+
+
+def _or_none(path: Path) -> KeptPlan | None:
+    try:
+        return read_plan(path)
+    except InputError as error:
+        logger.error("plan_not_read file=%s reason=%s", path.name, error.message)
+        return None
