@@ -11,7 +11,7 @@ from api.metrics import COUNT_SECONDS
 from tests.benchmarks.measure import MIB, memberwise
 from tests.benchmarks.questions import COUNT, EVENTS_EACH, EXCLUDED, RETURNING
 from tests.benchmarks.results import Bar, Figure, Result, Row, at_least, at_most, growth
-from tests.benchmarks.servers import run_server
+from tests.benchmarks.servers import Server, run_server
 from tests.benchmarks.shops import Shop, say
 from tests.benchmarks.site import SECONDS, WORKERS, Figures, Site, describe_machine, open_site
 from tests.benchmarks.writes import measure_writes
@@ -76,7 +76,7 @@ def _measure_answers(site: Site, rounds: int) -> Result:
         f" last asked; returning: {RETURNING} of them who ask again without any. filtered: quiet, with a store,"
         f" a range of prices and {EXCLUDED} exclusions.",
         f"{WORKERS} workers for both; client in a process of its own on the same processors; median of {rounds} rounds"
-        f" of {SECONDS:g} s in turn. {describe_machine()}.",
+        f" of {SECONDS:g} s in turn; CPU: processor time of all workers for one answer. {describe_machine()}.",
         f"At one pace: both answer {paced['rate']:.0f} requests per second, half of what the service can at most: p50"
         f" {paced['p50']:.2f} ms against {paced['empty p50']:.2f} ms, p99 {paced['p99']:.2f} ms against"
         f" {paced['empty p99']:.2f} ms.",
@@ -127,9 +127,9 @@ def _in_turn(
     say(f"{name}, {connections} connections")
     pairs = []
     for _ in range(rounds):
-        empty_load = site.load_empty(connections)
+        empty_load = _with_cpu(site.empty, lambda: site.load_empty(connections))
         prepare(site)
-        pairs.append((empty_load, site.load(file, connections)))
+        pairs.append((empty_load, _with_cpu(site.service, lambda: site.load(file, connections))))
     empty, ours = [a for a, _ in pairs], [b for _, b in pairs]
     row: dict[str, Figure] = {
         "members": name,
@@ -138,12 +138,22 @@ def _in_turn(
         "empty/s": _middle(empty, "per_second"),
     }
     row["ratio"] = float(row["answers/s"]) / float(row["empty/s"])
-    for figure in ("p50", "p99"):
+    for figure in ("p50", "p99", "CPU"):
         row[f"{figure} ms"] = _middle(ours, f"{figure}_ms")
         row[f"empty {figure} ms"] = _middle(empty, f"{figure}_ms")
     row["failed"] = int(sum(load["failed"] + load["reconnected"] for load in ours))
     row["client CPU"] = _middle(ours, "client_cpu_share")
     return row
+
+
+def _with_cpu(server: Server, load: Callable[[], Figures]) -> Figures:
+    """Return a load's figures with the processor time that the server's workers took for each answer.
+
+    Unlike answers per second it says little of what else the machine does.
+    """
+    before = server.cpu_seconds()
+    figures = load()
+    return figures | {"CPU_ms": (server.cpu_seconds() - before) * 1000 / figures["all_requests"]}
 
 
 def _stages(site: Site, file: Path) -> Figures:
@@ -245,9 +255,8 @@ def _cost(
     times, costs = [], []
     for _ in range(rounds):
         prepare(site)
-        before = site.service.cpu_seconds()
-        load = site.load(file, 1)
-        costs.append((site.service.cpu_seconds() - before) * 1000 / load["all_requests"])
+        load = _with_cpu(site.service, lambda: site.load(file, 1))
+        costs.append(load["CPU_ms"])
         times.append(load["p50_ms"])
     return {f"{name} CPU ms": median(costs), f"{name} p50 ms": median(times)}
 
