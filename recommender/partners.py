@@ -126,13 +126,15 @@ def _of_one_section(part: SectionRetriever, rows: RowVector, query: Query) -> di
     """Return for each row the item of the history that weighs most among those of a section with it."""
     pairs = query.pairs(part.weights)
     weight, none = _both(pairs, part.browse_weight), part.sales.shape[0] - 1
-    found: dict[int, int] = {}
-    for row in rows[rows < len(part.section_row)].tolist():
-        own = part.section_row[row]
-        shared = ((part.section_row[pairs.item_row] == own) & (own != none)).any(axis=1)
-        votes = np.where(shared & (pairs.item_row != row), weight, np.float32(0))
-        found |= _first(votes, np.full(len(votes), row), pairs.item_row)
-    return found
+    rows = rows[rows < len(part.section_row)]
+    if not len(rows) or not len(pairs.item_row):
+        return {}
+    own, theirs = part.section_row[rows][:, None], part.section_row[pairs.item_row]
+    shared = ((theirs == own) & (own != none)).any(axis=2) & (pairs.item_row != rows[:, None])
+    votes = np.where(shared, weight, np.float32(0))
+    best = votes.argmax(axis=1)  # the lower row of equal ones, since the rows rise
+    found = np.flatnonzero(votes.max(axis=1) > 0)
+    return dict(zip(rows[found].tolist(), pairs.item_row[best[found]].tolist(), strict=True))
 
 
 def _first(votes: FloatVector, row: npt.NDArray[np.integer], speaker: npt.NDArray[np.integer]) -> dict[int, int]:
