@@ -1,4 +1,5 @@
-"""The demo: real shop data -> tables -> events -> a promoted bundle -> one member's recommendations over HTTP.
+"""The demo: real shop data -> tables -> events -> a promoted bundle -> one member's recommendations over HTTP, and who
+gets which coupon.
 
 Running it again repeats only what has changed. DEMO_SERVE=0 ends after the answer, DEMO_SHARE=0.1 takes a tenth
 of the households.
@@ -7,34 +8,23 @@ of the households.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
-import numpy as np
 from rich.table import Table
 
 from recommender.bundle import Bundle
 from recommender.errors import ConflictError, MemberwiseError, SettingsError
-from recommender.events import member_subject
 from recommender.settings import FILE_VARIABLE, CoreSettings, read_settings
 from recommender.storage.keys import create_key, list_keys, revoke_key
 from recommender.storage.loads import list_loads
 from recommender.storage.statements import last_sequence
 from training import complete_journey
+from training.demo_coupons import BUDGET_CENTS, plan_coupons
+from training.demo_service import Service, ask, end_of, serving
 from training.ingest import IngestOptions, ingest, open_stores
 from training.ingest_settings import IngestSettings
 from training.loading.report import print_report
@@ -44,10 +34,6 @@ from training.progress import Progress
 
 KEY_NAME = "demo"
 SCOPES = ("recommend", "events", "catalog")
-COUNT = 10
-START_SECONDS = 90.0
-STOP_SECONDS = 40.0
-_SERVE = "from recommender.cli import main; main()"
 _SETTINGS_FILE = f"""# Written by `memberwise demo`: where and in what currency the shops of the demo data sell.
 time_zone = "{complete_journey.TIME_ZONE}"
 currency = "{complete_journey.CURRENCY}"
@@ -61,15 +47,6 @@ class Made:
     version: int
     package: str
     share: float
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A running service: its process, address, and the file it logs to."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
 
 
 def run_demo(environ: Mapping[str, str], progress: Progress) -> None:
@@ -87,9 +64,12 @@ def run_demo(environ: Mapping[str, str], progress: Progress) -> None:
         make_tables(folder, made, progress)
         load_tables(place, read_settings(IngestSettings, environ), folder, made, progress)
         bundle = train_if_changed(place, progress)
+        coupons = plan_coupons(environ, place, bundle, round(made.share * BUDGET_CENTS), folder, progress)
         token = fresh_key(place)
     with serving(environ, folder / "service.log") as service:
-        _show_answer(service, busiest_member(bundle), token)
+        _show_recommendations(service, coupons.member_id, token)
+        coupons.show()
+        _show_address(service, coupons.member_id, token)
         if environ.get("DEMO_SERVE", "1") != "0":
             _serve_on(service)
 
@@ -157,58 +137,7 @@ def fresh_key(place: Place) -> str:
         return create_key(connection, KEY_NAME, SCOPES, now).token
 
 
-def busiest_member(bundle: Bundle) -> str:
-    """Return the member with the longest history in a bundle."""
-    longest = int(np.diff(bundle.histories.indptr).argmax())
-    return bundle.subjects.id(longest).removeprefix(member_subject(""))
-
-
-@contextmanager
-def serving(environ: Mapping[str, str], log: Path) -> Iterator[Service]:
-    """Run the API and a worker as a process of their own, ready to answer; stop both at the end.
-
-    Raises: MemberwiseError with the end of its log if the service does not come up.
-    """
-    port = free_port(int(environ.get("MEMBERWISE_PORT", "8000")))
-    words = [sys.executable, "-c", _SERVE, "serve", "--with-worker", "--port", str(port)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(words, env=dict(environ), stdout=output, stderr=output, start_new_session=True)
-    service = Service(process, f"http://127.0.0.1:{port}", log)
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        _wait_until_ready(service)
-        yield service
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        _stop(process)
-
-
-def free_port(wanted: int) -> int:
-    """Return the wanted port of this machine if nobody listens there, else a free one."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise MemberwiseError("No port of this machine is free.", field="MEMBERWISE_PORT", value=wanted)
-
-
-def ask(service: Service, member_id: str, token: str) -> dict[str, Any]:
-    """Ask the service for one member's recommendations, as any client would."""
-    request = urllib.request.Request(
-        f"{service.url}/v1/members/{quote(member_id, safe='')}/recommendations?scenario=home&count={COUNT}",
-        headers={"Authorization": f"Bearer {token}", "Accept-Language": _language()},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        found: dict[str, Any] = json.load(answer)
-    return found
-
-
-def _show_answer(service: Service, member_id: str, token: str) -> None:
+def _show_recommendations(service: Service, member_id: str, token: str) -> None:
     answer = ask(service, member_id, token)
     table = Table("", "item", "title", "price", "why", title=f"Recommended to member {member_id}", box=None)
     for item in answer["items"]:
@@ -219,6 +148,10 @@ def _show_answer(service: Service, member_id: str, token: str) -> None:
     console = wide_console()
     console.print()
     console.print(table)
+
+
+def _show_address(service: Service, member_id: str, token: str) -> None:
+    console = wide_console()
     console.print(f"\nAddress  {service.url}   (documents: {service.url}/docs)", highlight=False)
     console.print(f"Key      {token}", highlight=False)
     line = f"curl -s -H 'Authorization: Bearer {token}' '{service.url}/v1/members/{member_id}/recommendations'"
@@ -231,35 +164,7 @@ def _serve_on(service: Service) -> None:
         service.process.wait()
     except KeyboardInterrupt:
         return
-    raise MemberwiseError(f"The service ended by itself. {_end_of(service.log)}", value=service.log)
-
-
-def _wait_until_ready(service: Service) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and service.process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{service.url}/readyz", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise MemberwiseError(f"The service did not start. {_end_of(service.log)}", value=service.log)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
-def _end_of(log: Path) -> str:
-    return "The end of its log: " + " | ".join(log.read_text("utf-8", errors="replace").splitlines()[-5:])
+    raise MemberwiseError(f"The service ended by itself. {end_of(service.log)}", value=service.log)
 
 
 def _share(environ: Mapping[str, str]) -> float:
@@ -289,10 +194,6 @@ def _refuse_other_data(place: Place, folder: Path) -> None:
             field="MEMBERWISE_HOME",
             value=place.settings.home,
         )
-
-
-def _language() -> str:
-    return "zh" if os.environ.get("LANG", "").startswith("zh") else "en"
 
 
 def _noted(file: Path) -> object:

@@ -16,7 +16,7 @@ from recommender.coupons.eligibility import LeftOut, read_eligibility
 from recommender.coupons.offers import Offer
 from recommender.coupons.planning import OfferPlan, PlanRequest, make_plan
 from recommender.coupons.scores import OfferScores
-from recommender.coupons.store import read_offers
+from recommender.coupons.store import read_offers, without_goods
 from recommender.errors import InputError, NotFoundError
 from recommender.storage.database import Database
 from recommender.storage.statements import fetch
@@ -112,7 +112,9 @@ def _offers(connection: Connection, ask: PlanAsk) -> tuple[tuple[Offer, ...], di
             offers.append(offer)
         elif wanted is not None:
             unusable[offer.offer_id] = why
-    return tuple(offers), unusable
+    never = without_goods(connection, offers)
+    unusable |= dict.fromkeys(never, "None of its goods may be discounted: they are restricted, or not in `items`.")
+    return tuple(offer for offer in offers if offer.offer_id not in never), unusable
 
 
 def _campaign(connection: Connection, campaign_id: str) -> tuple[datetime, list[str] | None]:

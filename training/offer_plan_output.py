@@ -18,9 +18,9 @@ from training.offer_plan import PlannedOffers
 from training.recommend import SUFFIXES, table_writer
 
 ROWS_AT_ONCE = 100_000
-MORE = 1000
-"""Units of money in "1,000 more would earn ..."."""
 CENTS = 100
+LARGE = 1000
+"""Money from which on cents are not shown on the page."""
 SCHEMA = pa.schema(
     [
         ("member_id", pa.string()),
@@ -104,7 +104,8 @@ def curve_page(curve: tuple[CurvePoint, ...], figures: PlanFigures, budget_cents
             figures=figures,
             budget=budget_cents / CENTS,
             cents=CENTS,
-            more=None if figures.price is None else MORE * figures.price,
+            digits=0 if budget_cents >= LARGE * CENTS else 2,
+            percent=100 * figures.gap,
         )
     )
 
@@ -122,7 +123,7 @@ def _row(point: CurvePoint) -> dict[str, float]:
     return {
         "budget": point.budget_cents / CENTS,
         "profit": point.profit_cents / CENTS,
-        "more": MORE * point.price,
+        "price": point.price,
     }
 
 
@@ -167,7 +168,7 @@ def show_plan(planned: PlannedOffers) -> None:
     )
     click.echo(f"Upper bound: {_money(figures.bound)}; no plan is more than {figures.gap:.2g} of it better.")
     if figures.price is not None:
-        click.echo(f"Shadow price: {MORE:,} more would earn {MORE * figures.price:,.0f} more.")
+        click.echo(f"Shadow price: 1 more of budget would earn {figures.price:,.2f} more.")
     if figures.explorers:
         click.echo(f"Lots were drawn for {figures.explorers:,} members.")
     for reason, count in sorted(planned.left_out.items()):

@@ -23,6 +23,7 @@ CHUNK_IDS = 400
 _COLUMNS = tuple(column.name for column in CANONICAL["offers"].c)
 _READ = f"SELECT {', '.join(_COLUMNS)} FROM offers"
 _READ_ITEMS = "SELECT offer_id, item_id FROM offer_items"
+_GOODS = "SELECT item_id, category, brand FROM items WHERE restricted_class IS NULL"
 _SCOPES = ("items", "categories", "brands")
 
 
@@ -56,6 +57,29 @@ def read_offers(connection: Connection, offer_ids: Iterable[str] | None = None) 
         except InputError as error:
             unusable[row["offer_id"]] = error
     return OfferBook(offers, unusable)
+
+
+def without_goods(connection: Connection, offers: Sequence[Offer]) -> set[str]:
+    """Return the ids of offers that can never apply: all goods they are for are restricted, or not in the catalogue."""
+    scoped = [offer for offer in offers if not offer.scope.everything]
+    if not scoped:
+        return set()
+    wanted = {item_id for offer in scoped for item_id in offer.scope.items}
+    found: set[str] = set()
+    paths: set[str] = set()
+    brands: set[str] = set()
+    for item_id, category, brand in fetch(connection, _GOODS):
+        if item_id in wanted:
+            found.add(item_id)
+        paths.add(category)
+        brands.add(brand)
+    return {
+        offer.offer_id
+        for offer in scoped
+        if offer.scope.items.isdisjoint(found)
+        and offer.scope.brands.isdisjoint(brands)
+        and not any(offer.scope.covers("", path, None) for path in paths)
+    }
 
 
 def offer_of(row: Mapping[str, Any], item_ids: Sequence[str] = ()) -> Offer:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.shops import NOW, SETTINGS, open_shop
+from tests.training.shops import NOW, SETTINGS, open_shop, put_campaigns
 from training.place import Place
 from training.progress import Silent
 from training.train import Trained, train
@@ -17,6 +17,15 @@ from training.train import Trained, train
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Trained]]:
     """A shop with a promoted bundle; tests must not change it."""
     place = open_shop(tmp_path_factory.mktemp("shop"))
+    yield place, train(place, SETTINGS, None, True, NOW, Silent())
+    place.database.dispose()
+
+
+@pytest.fixture(scope="session")
+def coupon_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Trained]]:
+    """A shop with coupons and a promoted bundle that has learned from them; tests must not change it."""
+    place = open_shop(tmp_path_factory.mktemp("coupon_shop"))
+    put_campaigns(place.database)
     yield place, train(place, SETTINGS, None, True, NOW, Silent())
     place.database.dispose()
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,9 +16,10 @@ from recommender.errors import ConflictError, MemberwiseError, SettingsError
 from recommender.settings import CoreSettings, read_settings
 from recommender.storage.keys import list_keys
 from recommender.storage.loads import Load, record_load
-from tests.training.shops import NOW, SETTINGS
+from tests.training.shops import NOW, SETTINGS, environ_of
 from training import complete_journey, demo
-from training.demo import Made, Service, busiest_member, fresh_key, make_tables, prepare_home, train_if_changed
+from training.demo import Made, fresh_key, make_tables, prepare_home, train_if_changed
+from training.demo_service import Service, interrupt, serving
 from training.place import Place
 from training.progress import Silent
 from training.train import Trained, train
@@ -77,14 +76,6 @@ def test_nothing_is_trained_while_the_bundle_holds_everything(shop: tuple[Place,
     assert train_if_changed(place, Silent()).bundle_id == trained.bundle_id
 
 
-def test_the_busiest_member_is_shown(shop: tuple[Place, Trained]) -> None:
-    bundle = shop[0].registry.open()
-    row = bundle.subjects.row(f"member:{busiest_member(bundle)}")
-    assert row is not None
-    sizes = [len(bundle.histories.of(i).item_row) for i in range(len(bundle.subjects))]
-    assert sizes[row] == max(sizes)
-
-
 def test_each_run_has_one_valid_key(fresh_shop: Place) -> None:
     first, second = fresh_key(fresh_shop), fresh_key(fresh_shop)
     assert first != second
@@ -93,51 +84,17 @@ def test_each_run_has_one_valid_key(fresh_shop: Place) -> None:
     assert [key.revoked_at is None for key in keys].count(True) == 1
 
 
-def test_a_taken_port_is_avoided() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        assert demo.free_port(port) != port
-    assert demo.free_port(port) == port
-
-
-@pytest.fixture
-def environ(shop: tuple[Place, Trained]) -> dict[str, str]:
-    settings = shop[0].settings
-    return {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MEMBERWISE_")},
-        "MEMBERWISE_HOME": str(settings.home),
-        "MEMBERWISE_MODELS": str(settings.models),
-        "MEMBERWISE_HASH_KEY": settings.hash_key,
-        "MEMBERWISE_WORKERS": "1",
-        "MEMBERWISE_PORT": str(demo.free_port(0)),
-    }
-
-
 @pytest.mark.slow
-def test_the_service_answers_and_stops(
-    fresh_shop: Place, environ: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_service_answers_and_stops(fresh_shop: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train(fresh_shop, SETTINGS, None, True, NOW, Silent())
-    own = fresh_shop.settings
-    environ |= {"MEMBERWISE_HOME": str(own.home), "MEMBERWISE_MODELS": str(own.models)}
-    with demo.serving(environ, tmp_path / "service.log") as service:
-        demo._show_answer(service, "m05", fresh_key(fresh_shop))
+    with serving(environ_of(fresh_shop), tmp_path / "service.log") as service:
+        demo._show_recommendations(service, "m05", token := fresh_key(fresh_shop))
+        demo._show_address(service, "m05", token)
     assert service.process.poll() is not None
     shown = capsys.readouterr().out
     assert "Recommended to member m05" in shown
     assert "Item i05" in shown
     assert "curl -s -H 'Authorization: Bearer mw_" in shown
-
-
-def test_a_service_that_does_not_start_shows_its_log(environ: dict[str, str], tmp_path: Path) -> None:
-    environ["MEMBERWISE_WORKERS"] = "many"
-    with (
-        pytest.raises(MemberwiseError, match=r"did not start.*MEMBERWISE_WORKERS"),
-        demo.serving(environ, tmp_path / "service.log"),
-    ):
-        pass
 
 
 def test_an_interrupt_ends_serving_and_an_end_by_itself_is_told(tmp_path: Path) -> None:
@@ -146,7 +103,7 @@ def test_an_interrupt_ends_serving_and_an_end_by_itself_is_told(tmp_path: Path) 
     with pytest.raises(MemberwiseError, match=r"ended by itself.*bye"):
         demo._serve_on(Service(ended, "http://127.0.0.1:1", tmp_path / "log"))
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
-        signal.signal(signal.SIGALRM, demo._interrupt)
+        signal.signal(signal.SIGALRM, interrupt)
         signal.setitimer(signal.ITIMER_REAL, 0.3)
         began = time.monotonic()
         demo._serve_on(Service(process, "http://127.0.0.1:1", tmp_path / "log"))

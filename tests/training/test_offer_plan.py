@@ -75,6 +75,13 @@ def test_a_budget_asked_for_is_held_within_what_is_left_of_the_campaigns(world: 
     assert given(planned(world, budget_cents=1)) == []
 
 
+def test_an_offer_on_restricted_goods_only_is_given_to_nobody(world: Database) -> None:
+    put_rows(world, "offers", {"offer_id": "wine", "kind": "amount_off", "value": 500, "scope": '{"items": ["wine"]}'})
+    found = planned(world, None)
+    assert "wine" not in found.scores.offer_id
+    assert found.unusable["wine"].startswith("None of its goods may be discounted")
+
+
 def test_without_a_campaign_all_offers_valid_then_are_planned(world: Database) -> None:
     found = planned(world, None)
     assert found.scores.offer_id == ("scarce", "ten")
@@ -134,7 +141,7 @@ def test_the_summary_names_money_proof_and_assumptions(
     assert "2.00 discount at its upper confidence bound, of a budget of 2.50; 1.60 expected" in shown
     assert "Expected incremental profit: 0.70" in shown
     assert "assumed" in shown
-    assert "1,000 more would earn" in shown
+    assert "Shadow price: 1 more of budget would earn 0." in shown
     assert "Left out of some or all offers (kind): 1 members." in shown
     document = plan_document(found)
     assert document["expected_profit_cents"]["mean"] == 70

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,53 +9,16 @@ from click.testing import CliRunner
 
 from recommender.cli import main
 from recommender.coupons.models import CouponModels
-from recommender.storage.database import Database
-from tests.factories import put_rows
-from tests.training.shops import DAYS, END, MEMBERS, NOW, SETTINGS, START, open_shop
+from tests.training.shops import END, MEMBERS, SENT
 from training.offer_scores import OfferScorer
 from training.page import to_html
 from training.place import Place
-from training.progress import Silent
-from training.train import Trained, train
-
-SENT = START + timedelta(days=DAYS - 30)
+from training.train import Trained
 
 
-def put_campaigns(database: Database) -> None:
-    """Write a campaign that has ended, drawn by lot, and one to come."""
-    rng = np.random.default_rng(3)
-    scopes = ('{"items": ["i00", "i01"]}', '{"items": ["i02", "i03", "i04"]}')
-    offers = [
-        {"offer_id": f"{name}{place}", "kind": "amount_off", "value": 20, "scope": scope}
-        for name in ("old", "new")
-        for place, scope in enumerate(scopes)
-    ]
-    put_rows(database, "offers", *offers)
-    ends = SENT + timedelta(days=14)
-    put_rows(
-        database,
-        "campaigns",
-        {"campaign_id": "past", "starts_at": SENT, "ends_at": ends, "offers": '["old0", "old1"]'},
-        {"campaign_id": "next", "starts_at": END, "ends_at": END + timedelta(days=14), "offers": '["new0", "new1"]'},
-    )
-    sends, used = [], []
-    for member in MEMBERS:
-        draw = int(rng.integers(0, 3))
-        send = {"campaign_id": "past", "member_id": member, "sent_at": SENT, "propensity": 1 / 3}
-        sends.append(send | ({"offer_id": "", "arm": "holdout"} if draw == 2 else {"offer_id": f"old{draw}"}))
-        if draw < 2 and rng.random() < 0.4:
-            at = SENT + timedelta(days=3)
-            row = {"redemption_id": member, "member_id": member, "offer_id": f"old{draw}", "redeemed_at": at}
-            used.append(row | {"discount_cents": 20})
-    put_rows(database, "sends", *sends)
-    put_rows(database, "redemptions", *used)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Trained]:
-    place = open_shop(tmp_path_factory.mktemp("shop"))
-    put_campaigns(place.database)
-    return place, train(place, SETTINGS, None, True, NOW, Silent())
+@pytest.fixture
+def trained(coupon_shop: tuple[Place, Trained]) -> tuple[Place, Trained]:
+    return coupon_shop
 
 
 @pytest.fixture

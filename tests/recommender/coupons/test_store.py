@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from recommender.coupons.offers import Offer, OfferKind, Scope, Wallet
-from recommender.coupons.store import offer_of, read_offers
+from recommender.coupons.store import offer_of, read_offers, without_goods
 from recommender.errors import InputError
 from recommender.storage.database import Database
 from recommender.storage.upserts import upsert
@@ -91,6 +91,31 @@ def test_items_of_a_large_scope_save_an_empty_one(database: Database) -> None:
     put(database, {"offer_id": "o", "kind": "gift", "scope": {"items": []}}, items={"o": ["i1"]})
     with database.read() as connection:
         assert read_offers(connection).offers["o"].scope == Scope.of(items=["i1"])
+
+
+def test_offers_on_nothing_but_restricted_or_unknown_goods_never_apply(database: Database) -> None:
+    items = (
+        {"item_id": "milk", "category": "food > dairy", "brand": "Acme"},
+        {"item_id": "wine", "category": "drinks > wine", "brand": "Vine", "restricted_class": "alcohol"},
+        {"item_id": "juice", "category": "drinks > juice"},
+    )
+    scopes = {
+        "everything": Scope(),
+        "mixed": Scope.of(items=["milk", "wine"]),
+        "wine": Scope.of(items=["wine"]),
+        "unknown": Scope.of(items=["bread"]),
+        "drinks": Scope.of(categories=["drinks"]),
+        "wines": Scope.of(categories=["drinks > wine"]),
+        "acme": Scope.of(brands=["Acme"]),
+        "vine": Scope.of(brands=["Vine"]),
+        "either": Scope.of(items=["wine"], brands=["Acme"]),
+    }
+    offers = [Offer(name, OfferKind.AMOUNT_OFF, value=5, scope=scope) for name, scope in scopes.items()]
+    with database.write() as connection:
+        upsert(connection, "items", items, NOW)
+    with database.read() as connection:
+        assert without_goods(connection, offers) == {"wine", "unknown", "wines", "vine"}
+        assert without_goods(connection, offers[:1]) == set()
 
 
 @pytest.mark.parametrize(
