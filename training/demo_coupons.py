@@ -1,6 +1,8 @@
 """The demo's coupons: a plan of who gets which within a budget, and one member's, with what speaks for them.
 
-Offers are those valid at the end of the data. The plan is made by `memberwise offers allocate`, as a user would.
+Offers are those valid at the end of the data. The plan is made by `memberwise offers allocate`, as a user would. The
+retailer's own system issued these coupons and they have ended since, so a member's are shown from the plan: the service
+answers with coupons that can be claimed now.
 """
 
 from __future__ import annotations
