@@ -66,8 +66,9 @@ class OnePiece:
         return getattr(self._connection, name)
 
     def sendall(self, data: bytes) -> None:
-        """Send data, but for a head that stands alone."""
-        if not self._head and data.startswith(b"HTTP/") and data.endswith(b"\r\n\r\n"):
+        """Send data, but for a head that stands alone; one of 1xx comes before the answer and does not wait for it."""
+        is_head = data.startswith(b"HTTP/") and data.endswith(b"\r\n\r\n") and data[8:10] != b" 1"
+        if is_head and not self._head:
             self._head = data
             return
         head, self._head = self._head, b""
