@@ -31,6 +31,8 @@ from api.settings import ServiceSettings
 from api.trail import note_write
 from recommender.bundle import Bundle
 from recommender.coupons.kept_plans import KeptPlans
+from recommender.coupons.models import CouponModels
+from recommender.coupons.online import OnlineDecider
 from recommender.errors import StoreBusyError
 from recommender.exposures import ExposureLog
 from recommender.lookup import QuerySource
@@ -206,4 +208,5 @@ def _prepare(bundle: Bundle, database: Database, settings: ServiceSettings) -> S
     for scenario in Scenario:
         query, _ = source.query(SlateRequest(scenario, WARM_COUNT), live.current(now), now)
         explain(recommender.recommend([query])[0], query, recommender)
-    return Serving(bundle, recommender, live, source)
+    models = CouponModels.from_bundle(bundle)
+    return Serving(bundle, recommender, live, source, None if models is None else OnlineDecider(models))

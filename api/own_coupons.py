@@ -15,8 +15,10 @@ from api.services import Call, Services
 from api.serving import Serving
 from recommender.coupons.beside import Beside, Counter, Shown, place_beside
 from recommender.coupons.coverage import LONGEST_DAYS, Bought, bought_of, buys_anyway, chance_of, covered_items
+from recommender.coupons.kept_plans import Decided, KeptPlan
 from recommender.coupons.offers import Offer
-from recommender.coupons.prospects import Origin, Prospect, Prospects, read_prospects
+from recommender.coupons.online import Newcomer
+from recommender.coupons.prospects import Between, Origin, Prospect, Prospects, read_prospects
 from recommender.coupons.purchases import read_holders
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.terms import face_cents
@@ -100,12 +102,25 @@ def rank_own(services: Services, call: Call, asked: Asked, connection: Connectio
     member_id = asked.member_id
     member = None if member_id is None else read_member(connection, member_id, call.now)
     turn = Turn(connection, services.wallet, call.now)
-    prospects = read_prospects(turn, member, services.plans.current(), lambda plan: ())
+    prospects = read_prospects(turn, member, services.plans.current(), _between(asked, member_id or ""))
     found, left_out = _in_reach(services, asked, prospects)
     owned = [_own(one, asked, call.now, sold_out) for one, sold_out in found]
     end = datetime.max.replace(tzinfo=call.now.tzinfo)
     owned.sort(key=lambda one: (-one.rank[0], one.rank[1] or end, one.rank[2]))
     return Ranked(owned, left_out, member is not None, member is not None and member.personalised)
+
+
+def _between(asked: Asked, member_id: str) -> Between:
+    """Return what decides for the member where a plan did not consider them."""
+
+    def decided(turn: Turn, plan: KeptPlan) -> Sequence[Decided]:
+        decider, live, query = asked.serving.decider, asked.live, asked.query
+        if decider is None:
+            return ()
+        newcomer = Newcomer(member_id, query.history, query.as_of)
+        return decider.decide(turn, plan, newcomer, live.catalog, live.item_masks)
+
+    return decided
 
 
 def beside_slate(services: Services, call: Call, asked: Asked, described: Described) -> list[Beside | None]:

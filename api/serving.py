@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from api.metrics import Metrics
 from recommender.bundle import Bundle
+from recommender.coupons.online import OnlineDecider
 from recommender.errors import MemberwiseError
 from recommender.lookup import QuerySource
 from recommender.pipeline import Recommender
@@ -28,6 +29,7 @@ RETRY_CHECKS = 60
 class Serving:
     """What one bundle is served with; a request keeps the one it began with.
 
+    decider: offers for members between plans; None where the bundle learned nothing of coupons.
     turn: held while a slate is computed. Threads that compute at the same time would hand the interpreter's lock
     to and fro at every array operation, which costs more than waiting for one's turn.
     """
@@ -36,6 +38,7 @@ class Serving:
     recommender: Recommender
     live: LiveState
     source: QuerySource
+    decider: OnlineDecider | None = None
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import click
@@ -61,12 +62,14 @@ def allocate(
         moment = moment if moment.tzinfo else moment.replace(tzinfo=place.settings.zone)
         bundle = place.registry.open(bundle_id)
         ask = PlanAsk(campaign_id, moment, budget, liability, per_member, explore, pessimism)
-        planned = plan_offers(place.database, ask, lambda offers: OfferScorer(place, bundle, moment).scores(offers))
+        scorer = cache(lambda: OfferScorer(place, bundle, moment))
+        planned = plan_offers(place.database, ask, lambda offers: scorer().scores(offers))
         rows = write_plan(planned, out)
         page = write_curve(planned, out)
         multipliers = multipliers_of(planned.plan, planned.scores, campaign_id, bundle.bundle_id)
         write_multipliers(place.settings.home, multipliers)
-        keep_plan(place.settings.home, planned.plan, planned.scores, multipliers)
+        facts = scorer().facts(planned.scores.offer_id)
+        keep_plan(place.settings.home, planned.plan, planned.scores, multipliers, facts)
     if as_json:
         print_json(plan_document(planned) | {"bundle_id": bundle.bundle_id, "rows": rows})
         return

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from recommender.bundle import Bundle
 from recommender.coupons.models import CouponModels
+from recommender.coupons.offer_facts import OfferFacts
 from recommender.coupons.order_lines import MINUTES_PER_DAY, Goods
 from recommender.coupons.scores import OfferScores
 from recommender.coupons.terms import MOST_WINDOW_DAYS, Setting
@@ -83,6 +84,25 @@ class OfferScorer:
         parts = list(self.chunks(offer_ids))
         matrices = {name: np.concatenate([getattr(part, name) for part in parts]) for name in MATRICES}
         return self._offer_scores(self.members, offer_ids, matrices)
+
+    def facts(self, offer_ids: Sequence[str]) -> OfferFacts:
+        """Return what is known of offers, for decisions on members who come later."""
+        rows = self.offer_rows(offer_ids)
+        scene = self._scene(rows)
+        setting = scene.terms.setting
+        began = self.spending.purchases.began / MINUTES_PER_DAY
+        return OfferFacts(
+            face_cents=scene.terms.face_cents,
+            occasion_cents=scene.terms.occasion_cents,
+            rate=scene.terms.rate,
+            line_cents=scene.line_cents,
+            rest_cents=scene.rest_cents,
+            own_share=self._own_share(rows).astype(np.float32),
+            window_days=setting.window_days,
+            size=setting.size,
+            kind=setting.kind.astype(np.float32),
+            past=np.array([began, scene.past.average_rate], np.float32),
+        )
 
     def chunks(self, offer_ids: Sequence[str]) -> Iterator[OfferScores]:
         """Yield the scores of all members, some members after the others, so that memory stays bounded."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import orjson
 from sqlalchemy.engine import Connection
 
+from recommender.coupons.offer_facts import OfferFacts
 from recommender.coupons.pacing import Multipliers
 from recommender.coupons.plan_files import PLANS, plan_path
 from recommender.coupons.planning import OfferPlan
@@ -26,6 +28,7 @@ from recommender.storage.statements import fetch
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".npz"
+FACTS = "offers."
 _ERASED = "SELECT subject FROM erased_subjects WHERE subject LIKE 'member:%'"
 FloatVector = npt.NDArray[np.float32]
 
@@ -52,6 +55,7 @@ class KeptPlan:
 
     members: who was considered.  member_row, offer_row: int32, (m,), of coupons given, rising in member_row; offers as
     in the multipliers.  profit_cents, redemption, propensity: float32, (m,).  assumed: bool, (k,).
+    facts: of the offers; None: no decisions between plans.
     """
 
     multipliers: Multipliers
@@ -62,6 +66,7 @@ class KeptPlan:
     redemption: FloatVector
     propensity: FloatVector
     assumed: npt.NDArray[np.bool_]
+    facts: OfferFacts | None
 
     def of(self, member_id: str) -> list[Decided] | None:
         """Return what a member was given; None if the plan did not consider them."""
@@ -83,26 +88,34 @@ class KeptPlan:
         )
 
 
-def keep_plan(home: Path, plan: OfferPlan, scores: OfferScores, multipliers: Multipliers) -> Path:
-    """Keep what a plan gave to whom in place of the campaign's plan before; return the file."""
+def keep_plan(
+    home: Path, plan: OfferPlan, scores: OfferScores, multipliers: Multipliers, facts: OfferFacts | None = None
+) -> Path:
+    """Keep what a plan gave to whom in place of the campaign's plan before; return the file.
+
+    Args:
+        facts: of the plan's offers; None: members whom it did not consider are offered nothing.
+    """
     given, offer = plan.explored.plan.member_row, plan.explored.plan.offer_row
     order = np.argsort(given, kind="stable")
     at = (given[order], offer[order])
     path = plan_path(home, multipliers.campaign_id).with_suffix(SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    arrays: dict[str, Any] = {
+        "multipliers": np.frombuffer(orjson.dumps(multipliers.as_json()), np.uint8),
+        "members": scores.members.keys,
+        "member_row": at[0].astype(np.int32),
+        "offer_row": at[1].astype(np.int32),
+        "profit_cents": scores.expected_profit_cents[at].astype(np.float32),
+        "redemption": scores.redemption_probability[at].astype(np.float32),
+        "propensity": plan.explored.propensity[order].astype(np.float32),
+        "assumed": scores.assumed,
+    }
+    if facts is not None:
+        arrays |= {f"{FACTS}{name}": column for name, column in facts.parts().items()}
     with part.open("wb") as file:
-        np.savez(
-            file,
-            multipliers=np.frombuffer(orjson.dumps(multipliers.as_json()), np.uint8),
-            members=scores.members.keys,
-            member_row=at[0].astype(np.int32),
-            offer_row=at[1].astype(np.int32),
-            profit_cents=scores.expected_profit_cents[at].astype(np.float32),
-            redemption=scores.redemption_probability[at].astype(np.float32),
-            propensity=plan.explored.propensity[order].astype(np.float32),
-            assumed=scores.assumed,
-        )
+        np.savez(file, **arrays)
     part.replace(path)
     return path
 
@@ -114,7 +127,9 @@ def read_plan(path: Path) -> KeptPlan:
             found = {name: parts[name] for name in parts.files}
         document = orjson.loads(found.pop("multipliers").tobytes())
         members = IdIndex(found.pop("members"))
-        return KeptPlan(Multipliers.from_json(document), members, **found)
+        told = {name.removeprefix(FACTS): found.pop(name) for name in list(found) if name.startswith(FACTS)}
+        facts = OfferFacts.from_parts(told) if told else None
+        return KeptPlan(Multipliers.from_json(document), members, facts=facts, **found)
     except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise InputError("A kept plan cannot be read.", value=path.name) from error
 

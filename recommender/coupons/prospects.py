@@ -71,7 +71,7 @@ class Prospects:
 
 
 Why = tuple[Origin, Decided | None]
-Between = Callable[[KeptPlan], Sequence[Decided]]
+Between = Callable[[Turn, KeptPlan], Sequence[Decided]]
 """Decides for a member whom a plan did not consider."""
 
 
@@ -91,7 +91,7 @@ def read_prospects(turn: Turn, member: MemberRow | None, plans: Sequence[KeptPla
     held = _held(turn, member)
     if member.kind not in LEARNED_KINDS:
         return Prospects([one for one in held if one.coupon is not None and one.coupon.service])
-    decided = _decided(plans, member.member_id, between) if member.personalised else {}
+    decided = _decided(turn, plans, member.member_id, between) if member.personalised else {}
     allocated = {offer_id for plan in plans for offer_id in plan.multipliers.offer_id}
     public = dict.fromkeys(_public_ids(turn) - allocated, (Origin.PUBLIC, None))
     owned = {one.offer.offer_id for one in held}
@@ -123,13 +123,13 @@ def _use_against(turn: Turn, coupon: Coupon, book: OfferBook, offer: Offer) -> R
     return against or peek_state(turn.connection, offer).refusal or _budget_against(turn, coupon.campaign_id)
 
 
-def _decided(plans: Sequence[KeptPlan], member_id: str, between: Between) -> dict[str, Why]:
+def _decided(turn: Turn, plans: Sequence[KeptPlan], member_id: str, between: Between) -> dict[str, Why]:
     """Return what plans give the member, by offer; what the first of several says of an offer holds."""
     found: dict[str, Why] = {}
     for plan in plans:
         given = plan.of(member_id)
         origin = Origin.ONLINE if given is None else Origin.PLAN
-        for one in between(plan) if given is None else given:
+        for one in between(turn, plan) if given is None else given:
             found.setdefault(one.offer_id, (origin, one))
     return found
 

@@ -103,8 +103,8 @@ def make_terms(
     width = np.asarray(covers.sum(axis=0)).ravel()
     return Terms(
         covers=covers,
-        near_category=_near(goods.category_row, covers),
-        near_brand=_near(goods.brand_row, covers),
+        near_category=near_of(goods.category_row, covers),
+        near_brand=near_of(goods.brand_row, covers),
         face_cents=np.array([face_cents(one, float(o)) for one, o in zip(offers, occasion, strict=True)], np.float32),
         minimum_cents=np.array([one.minimum_spend_cents for one in offers], np.float32),
         occasion_cents=occasion,
@@ -129,7 +129,8 @@ def face_cents(offer: Offer, occasion_cents: float) -> float:
     return worth if most is None else min(worth, float(most))
 
 
-def _near(group: RowVector, covers: sp.csc_matrix) -> Near:
+def near_of(group: RowVector, covers: sp.csc_matrix) -> Near:
+    """Return what part of each group of items each offer covers."""
     groups = int(group.max(initial=0)) + 1
     member = sp.csr_matrix((np.ones(len(group), np.float32), (group, np.arange(len(group)))), (groups, len(group)))
     size = np.maximum(np.bincount(group, minlength=groups), 1)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from recommender.bundle import Bundle
 from recommender.cli import main
+from recommender.coupons.kept_plans import Decided, KeptPlan
 from recommender.coupons.models import CouponModels
+from recommender.coupons.online import Newcomer, OnlineDecider
+from recommender.coupons.pacing import Multipliers
+from recommender.coupons.wallet import Turn, WalletRules
+from recommender.events import member_subject
+from recommender.filters import MaskCache
+from recommender.ids import IdIndex
+from recommender.lookup import QuerySource
+from recommender.query import Scenario
+from recommender.request import SlateRequest
+from recommender.storage.live import LiveState
+from tests.factories import put_rows
 from tests.training.shops import END, MEMBERS, SENT
 from training.offer_scores import OfferScorer
 from training.page import to_html
@@ -117,3 +133,64 @@ def test_what_happened_later_does_not_count(trained):
     early = OfferScorer(place, bundle, SENT)
     assert int(early.spending.purchases.minute.max()) * 60 < SENT.timestamp()
     assert len(early.history.redemptions.minute) == 0
+
+
+def between(place: Place, bundle: Bundle, plan: KeptPlan, member_id: str) -> Sequence[Decided]:
+    """Decide for a member at the end of the data, as the service does."""
+    recommender = bundle.recommender()
+    live = LiveState(place.database, recommender.items).current(END)
+    source = QuerySource(bundle, place.database, place.settings.channel_kinds)
+    query, _ = source.query(SlateRequest(Scenario.HOME, 1, subject=member_subject(member_id)), live, END)
+    models = CouponModels.from_bundle(bundle)
+    assert models is not None
+    member = Newcomer(member_id, query.history, query.as_of)
+    with place.database.read() as connection:
+        turn = Turn(connection, WalletRules(), END)
+        return OnlineDecider(models).decide(turn, plan, member, live.catalog, MaskCache())
+
+
+def nobody_s_plan(
+    scorer: OfferScorer, offer_ids: tuple[str, ...], cent_price: float = 0.0, charge: float = 0.0
+) -> KeptPlan:
+    """Return a plan that considered nobody."""
+    none, nothing = np.empty(0, np.int32), np.empty(0, np.float32)
+    multipliers = Multipliers("next", END, "b1", offer_ids, (charge,) * len(offer_ids), cent_price)
+    assumed = np.zeros(len(offer_ids), bool)
+    facts = scorer.facts(offer_ids)
+    return KeptPlan(multipliers, IdIndex.of([]), none, none, nothing, nothing, nothing, assumed, facts)
+
+
+def test_members_between_plans_are_decided_for_as_in_a_plan(trained: tuple[Place, Trained]) -> None:
+    place, _ = trained
+    bundle, offer_ids = place.registry.open(None), ("new0", "new1")
+    scorer = OfferScorer(place, bundle, END)
+    members = MEMBERS[:12]
+    put_rows(place.database, "members", *({"member_id": one} for one in members))
+    planned = scorer.scores(offer_ids)
+    plain, subsidised = nobody_s_plan(scorer, offer_ids), nobody_s_plan(scorer, offer_ids, charge=-1000.0)
+    agreed = 0
+    for member_id in members:
+        row = scorer.members.row(member_id)
+        profit = planned.expected_profit_cents[row]
+        (one,) = between(place, bundle, subsidised, member_id)
+        agreed += offer_ids.index(one.offer_id) == int(profit.argmax())
+        place_of = offer_ids.index(one.offer_id)
+        assert one.campaign_id == "next"
+        assert one.redemption == pytest.approx(float(planned.redemption_probability[row, place_of]), abs=0.05)
+        assert one.profit_cents == pytest.approx(float(profit[place_of]), abs=2.0)
+        assert len(between(place, bundle, plain, member_id)) == int(one.profit_cents > 0)
+    assert agreed >= 10
+
+
+def test_a_dear_cent_gives_nothing_between_plans_nor_does_a_campaign_that_is_over(
+    trained: tuple[Place, Trained],
+) -> None:
+    place, _ = trained
+    bundle = place.registry.open(None)
+    scorer = OfferScorer(place, bundle, END)
+    put_rows(place.database, "members", {"member_id": MEMBERS[0]})
+    over = replace(nobody_s_plan(scorer, ("new0",)), multipliers=Multipliers("past", END, "b1", ("new0",), (0.0,), 0.0))
+    assert between(place, bundle, over, MEMBERS[0]) == ()
+    dear = nobody_s_plan(scorer, ("new0",), cent_price=1e6)
+    dear = replace(dear, multipliers=replace(dear.multipliers, campaign_id=None))
+    assert between(place, bundle, dear, MEMBERS[0]) == ()
