@@ -121,7 +121,7 @@ def _own_body(services: Services, call: Call, one: Own, asked: Asked, ours: bool
     """Return a coupon; what the retailer expects of it is told to applications only."""
     prospect, decided = one.prospect, one.prospect.decided
     against = SOLD_OUT if one.sold_out else prospect.refused
-    reasons = _reasons(one, asked, call.now)
+    reasons = _reasons(services, one, asked, call.now)
     return _common(services, call, prospect) | {
         "status": None if prospect.coupon is None else prospect.coupon.status,
         "not_usable": against,
@@ -132,7 +132,7 @@ def _own_body(services: Services, call: Call, one: Own, asked: Asked, ours: bool
     }
 
 
-def _reasons(one: Own, asked: Asked, now: datetime) -> list[WhyCoupon]:
+def _reasons(services: Services, one: Own, asked: Asked, now: datetime) -> list[WhyCoupon]:
     """Return why a coupon is shown, the member's own history first."""
     found, bought = [], one.bought
     offset = asked.serving.recommender.day_offset_minutes
@@ -146,7 +146,7 @@ def _reasons(one: Own, asked: Asked, now: datetime) -> list[WhyCoupon]:
         found.append(WhyCoupon(code, evidence))
     coupon = one.prospect.coupon
     if coupon is not None:
-        since = coupon.issued_at.astimezone(now.tzinfo).date()
+        since = coupon.issued_at.astimezone(services.settings.zone).date()
         found.append(WhyCoupon(CouponReason.HELD, {"since_on": since.isoformat()}))
     if one.prospect.origin is Origin.PUBLIC:
         found.append(WhyCoupon(CouponReason.OPEN_TO_ALL, {}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from recommender.coupons.offers import WHOLE_BASIS_POINTS, Offer, OfferKind
@@ -78,7 +78,11 @@ def headline(offer: Offer, language: str) -> str:
 
 
 def conditions(offer: Offer, expires_at: datetime | None, language: str, zone: tzinfo) -> list[str]:
-    """Say under which conditions, one sentence each, those that decide most often first."""
+    """Say under which conditions, one sentence each, those that decide most often first.
+
+    Args:
+        expires_at: the first moment at which it can no longer be used; the day before it is told.
+    """
     chinese = language == "zh"
     found = [_goods(offer, language)]
     if offer.minimum_spend_cents:
@@ -96,7 +100,8 @@ def conditions(offer: Offer, expires_at: datetime | None, language: str, zone: t
     if offer.points_cost:
         found.append(f"需{offer.points_cost}积分" if chinese else f"Costs {offer.points_cost} points")
     if expires_at is not None:
-        day = say_day(expires_at.astimezone(zone).date(), language)
+        last = (expires_at - timedelta.resolution).astimezone(zone).date()
+        day = say_day(last, language)
         found.append(f"有效期至{day}" if chinese else f"Until {day}")
     return found
 

@@ -51,7 +51,7 @@ def test_every_condition_is_told() -> None:
         "Only through: app",
         "Only for orders received by: delivery",
         "Costs 5 points",
-        "Until 1 April 2026",
+        "Until 31 March 2026",
     ]
     assert conditions(offer, UNTIL, "zh", SHANGHAI)[:4] == [
         "适用于：food > dairy、Alm、1种指定商品",
