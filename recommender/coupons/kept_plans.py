@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIX = ".npz"
 FACTS = "offers."
-_ERASED = "SELECT subject FROM erased_subjects WHERE subject LIKE 'member:%'"
+_ERASED = "SELECT subject FROM erased_subjects"
 FloatVector = npt.NDArray[np.float32]
 
 
@@ -136,8 +136,8 @@ def read_plan(path: Path) -> KeptPlan:
 
 def remove_plans_of_erased(connection: Connection, home: Path) -> int:
     """Remove the kept plans that name a member who was erased, and damaged ones; return how many were removed."""
-    subjects = [str(row[0]) for row in fetch(connection, _ERASED)]
-    erased = [one.removeprefix(member_subject("")) for one in subjects]
+    prefix = member_subject("")
+    erased = [row[0].removeprefix(prefix) for row in fetch(connection, _ERASED) if row[0].startswith(prefix)]
     removed = 0
     for path in sorted((home / PLANS).glob(f"*{SUFFIX}")):
         plan = _or_none(path)

@@ -47,10 +47,10 @@ def test_a_damaged_plan_is_logged_and_left_out(tmp_path: Path, caplog: pytest.Lo
     assert "plan_not_read" in caplog.text
 
 
-def test_plans_that_name_somebody_erased_are_removed(sqlite_database: Database, tmp_path: Path) -> None:
+def test_plans_that_name_somebody_erased_are_removed(database: Database, tmp_path: Path) -> None:
     keep(tmp_path, {"m1": {"a": 50.0}}, NOW, "c1")
     kept = keep(tmp_path, {"m2": {"a": 50.0}}, NOW, "c2")
-    with sqlite_database.write() as connection:
+    with database.write() as connection:
         assert remove_plans_of_erased(connection, tmp_path) == 0
         request_erasure(connection, "m1", "test", HashKey(b"0123456789abcdef", 1), NOW)
         assert remove_plans_of_erased(connection, tmp_path) == 1
