@@ -24,8 +24,8 @@ from recommender.storage.members import MemberRow
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
-MOST_PUBLIC = 50
-"""Public offers that are looked at."""
+MOST_PUBLIC = 20
+"""Public offers that are looked at, those that end first; each costs a look at its limits in every slate with coupons."""
 _PUBLIC = f"""
 SELECT offer_id FROM offers
 WHERE COALESCE(wallet, 'memberwise') <> 'external' AND COALESCE(segments, '') IN ('', '[]', 'null')
