@@ -25,7 +25,7 @@ from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
 MOST_PUBLIC = 20
-"""Public offers that are looked at, those that end first; each costs a look at its limits in every slate with coupons."""
+"""Public offers that are looked at, those that end first: each costs a look at its limits in every such slate."""
 _PUBLIC = f"""
 SELECT offer_id FROM offers
 WHERE COALESCE(wallet, 'memberwise') <> 'external' AND COALESCE(segments, '') IN ('', '[]', 'null')
