@@ -45,7 +45,7 @@ _HEADERS = ("coupon", "takes off", "until", "used (chance)", "earns (assumed)", 
 _CAMPAIGNS = "SELECT campaign_id, offers FROM campaigns WHERE starts_at <= ? AND ends_at > ? ORDER BY campaign_id"
 _RESTRICTED = "SELECT item_id FROM items WHERE restricted_class IS NOT NULL"
 _BOUGHT = {
-    "en": "Bought on {days} days, last on {last}: {title}",
+    "en": "Bought on {days} day(s), last on {last}: {title}",
     "zh": "买过 {days} 天，最近一次是 {last}：{title}",
 }
 _OTHERS = {"en": " and {count} more", "zh": "，另有 {count} 种"}
@@ -92,7 +92,7 @@ class CouponPlan:
 def plan_coupons(
     environ: Mapping[str, str], place: Place, bundle: Bundle, budget_cents: int, folder: Path, progress: Progress
 ) -> CouponPlan:
-    """Plan who gets which coupon, and look at the busiest of those who get any.
+    """Plan who gets which coupon, and look at the member whose coupons are expected to earn most.
 
     Args:
         environ: the environment of the command that plans.
@@ -104,18 +104,17 @@ def plan_coupons(
         return CouponPlan(busiest_member(bundle), None, "No coupons: these households have used too few to learn from.")
     said = _allocate(environ, _command(bundle, budget_cents, folder), folder, progress)
     coupons = read_plan(folder / PLAN)
-    member_id = busiest_member(bundle, sorted(coupons))
-    table = _coupon_table(place, bundle, member_id, coupons[member_id]) if coupons else None
-    return CouponPlan(member_id, table, f"{_chosen(place, bundle)}\n{said.rstrip()}")
+    lines = f"{_chosen(place, bundle)}\n{said.rstrip()}"
+    if not coupons:
+        return CouponPlan(busiest_member(bundle), None, lines)
+    member_id = max(sorted(coupons), key=lambda member: sum(one.profit_cents for one in coupons[member]))
+    return CouponPlan(member_id, _coupon_table(place, bundle, member_id, coupons[member_id]), lines)
 
 
-def busiest_member(bundle: Bundle, among: Sequence[str] = ()) -> str:
-    """Return the member with the longest history in a bundle: of some members, or of all."""
-    sizes = np.diff(bundle.histories.indptr)
-    if among:
-        wanted, _ = bundle.subjects.rows([member_subject(member) for member in among])
-        sizes = np.where(np.isin(np.arange(len(sizes)), wanted), sizes, -1)
-    return bundle.subjects.id(int(sizes.argmax())).removeprefix(member_subject(""))
+def busiest_member(bundle: Bundle) -> str:
+    """Return the member with the longest history in a bundle."""
+    longest = int(np.diff(bundle.histories.indptr).argmax())
+    return bundle.subjects.id(longest).removeprefix(member_subject(""))
 
 
 def read_plan(file: Path) -> dict[str, list[PlannedCoupon]]:
