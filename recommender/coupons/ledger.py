@@ -115,9 +115,11 @@ def member_lines(connection: Connection, member_id: str, limit: int) -> list[dic
 _ISSUED = "SELECT COUNT(*) FROM coupon_ledger WHERE entry = 'issue'"
 _STATES = "SELECT COUNT(*) FROM wallet_coupons WHERE status IN ('issued', 'locked', 'redeemed', 'expired', 'voided')"
 _LAST = """
-SELECT COUNT(*) FROM wallet_coupons c WHERE NOT EXISTS (SELECT 1 FROM coupon_ledger l
-  WHERE l.coupon_id = c.coupon_id AND l.status = c.status AND l.sequence =
-    (SELECT MAX(m.sequence) FROM coupon_ledger m WHERE m.coupon_id = c.coupon_id AND m.status IS NOT NULL))"""
+SELECT COUNT(*) FROM wallet_coupons c LEFT JOIN (
+  SELECT l.coupon_id, l.status FROM coupon_ledger l JOIN (
+    SELECT MAX(sequence) AS sequence FROM coupon_ledger WHERE status IS NOT NULL GROUP BY coupon_id
+  ) m ON m.sequence = l.sequence
+) s ON s.coupon_id = c.coupon_id WHERE s.status IS NULL OR s.status <> c.status"""
 _CAMPAIGNS = """
 SELECT campaign_id, SUM(reserved_cents), SUM(spent_cents) FROM coupon_ledger
 WHERE campaign_id IS NOT NULL GROUP BY campaign_id ORDER BY campaign_id"""
@@ -130,8 +132,9 @@ SELECT campaign_id, SUM(spent_cents) FROM coupon_ledger
 WHERE campaign_id IS NOT NULL AND entry = 'breach' AND status IS NULL GROUP BY campaign_id"""
 _COUNTED = "SELECT owner, used FROM coupon_counters WHERE kind = ?"
 _STOCK = """
-SELECT k.owner, k.used, (SELECT COUNT(*) FROM wallet_coupons c WHERE c.offer_id = k.owner AND c.status <> 'voided')
-FROM coupon_counters k WHERE k.kind = 'stock'"""
+SELECT k.owner, k.used, COALESCE(c.found, 0) FROM coupon_counters k LEFT JOIN (
+  SELECT offer_id, COUNT(*) AS found FROM wallet_coupons WHERE status <> 'voided' GROUP BY offer_id
+) c ON c.offer_id = k.owner WHERE k.kind = 'stock'"""
 
 
 def check_books(connection: Connection) -> list[str]:
