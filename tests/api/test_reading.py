@@ -43,7 +43,7 @@ def test_each_wrong_field_is_named_with_value_and_what_is_accepted() -> None:
         "limit": (
             5,
             "one of store_id, reachable_store_ids, channel, count, exclude, next, filters, boosts, bury, pins,"
-            " scenario, member_id, identity, context, validate_only",
+            " scenario, member_id, identity, context, validate_only, include_coupons",
         ),
         "store_id": (7, "text"),
         "exclude[1]": ("", "text of 1 to 128 bytes of UTF-8 without NUL"),
