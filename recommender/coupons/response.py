@@ -32,7 +32,7 @@ class ResponseModel:
     coefficients: float64, (p + 1,), the intercept first.
     trees: LightGBM's text, "" where too little was known to grow any.
     slope, shift: calibration of the averaged log-odds.
-    doubt: relative standard error of the chance as a whole, from the number of cases it was learned from.
+    doubt: relative standard error of the chance as a whole.
     """
 
     centre: FloatVector

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from recommender.coupons.features import FEATURES
 from recommender.coupons.order_lines import Goods
 from recommender.coupons.response import ResponseModel
 from recommender.coupons.terms import Setting, make_terms
@@ -21,6 +22,21 @@ FloatMatrix = npt.NDArray[np.float32]
 RowVector = npt.NDArray[np.int32]
 
 LEAST_SENDS = 50
+PENALTY = 100.0
+"""L2 weight, in rows: campaigns are few, and differ in more than features say. Trees rank new campaigns worse."""
+OF_SINGLE_OFFERS = (
+    "face",
+    "strength",
+    "minimum",
+    "popularity",
+    "percent",
+    "other_kind",
+    "strength_saved",
+    "strength_chance",
+    "strength_rate",
+    "strength_spread",
+)
+"""Features that mean nothing of a campaign as a whole."""
 
 
 def fit_campaigns(
@@ -50,7 +66,8 @@ def fit_campaigns(
         members.append(rows.astype(np.int64))
     if sum(map(len, labels)) < LEAST_SENDS:
         return None
-    model, _ = fit_response(np.concatenate(parts), np.concatenate(labels), np.concatenate(members), options)
+    own = FitOptions(options.seed, penalty=PENALTY, trees=False)
+    model, _ = fit_response(np.concatenate(parts), np.concatenate(labels), np.concatenate(members), own)
     return model
 
 
@@ -86,6 +103,7 @@ def campaign_features(
     flat = np.concatenate(
         [scene.features_of(rows[start : start + step])[:, 0] for start in range(0, max(len(rows), 1), step)]
     )
+    flat[:, [FEATURES.index(name) for name in OF_SINGLE_OFFERS]] = 0.0
     best = np.full(len(rows), 1e-6)
     np.maximum.at(best, at, chance)
     expected = np.bincount(at, chance, len(rows)) + 1e-6

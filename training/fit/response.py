@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,8 +18,8 @@ IntVector = npt.NDArray[np.int64]
 BoolVector = npt.NDArray[np.bool_]
 
 FOLDS = 3
-PENALTY = 10.0
-"""L2 weight of the regression, in rows."""
+SHIFT = 0.04
+"""Relative doubt of a chance however many rows it was learned from: the next campaign is not quite like the last."""
 LEAST_CASES = 100
 """Rows of the rarer outcome from which on trees are grown."""
 ROWS_PER_LEAF = 60
@@ -37,10 +36,14 @@ FACE = ("face", "strength")
 
 @dataclass(frozen=True, slots=True)
 class FitOptions:
-    """How to fit: the seed, and which features may only raise the chance, by their names in FEATURES."""
+    """How to fit: the seed, which features may only raise the chance, by their names in FEATURES, the L2 weight of the
+    regression in rows, and whether trees are grown too.
+    """
 
     seed: int
     rising: tuple[str, ...] = ()
+    penalty: float = 10.0
+    trees: bool = True
 
 
 def fit_response(
@@ -103,22 +106,24 @@ def _fit(features: FloatMatrix, outcome: BoolVector, options: FitOptions) -> Res
     usable = spread > 1e-6
     scale = np.where(usable, spread, 1.0)
     design = np.clip((features - centre) / scale, -8.0, 8.0)
-    coefficients = _rising_logistic(design, outcome.astype(np.float64), usable, options.rising)
+    coefficients = _rising_logistic(design, outcome.astype(np.float64), usable, options)
     cases = int(min(outcome.sum(), (~outcome).sum()))
-    trees = _grow(features, outcome, cases, options) if cases >= LEAST_CASES else ""
-    return ResponseModel(centre, scale, coefficients, trees, 1.0, 0.0, 1.0 / np.sqrt(max(float(outcome.sum()), 1.0)))
+    trees = _grow(features, outcome, cases, options) if options.trees and cases >= LEAST_CASES else ""
+    doubt = float(np.hypot(1.0 / np.sqrt(max(float(outcome.sum()), 1.0)), SHIFT))
+    return ResponseModel(centre, scale, coefficients, trees, 1.0, 0.0, doubt)
 
 
 def _rising_logistic(
-    design: npt.NDArray[np.float64], outcome: FloatVector, usable: BoolVector, rising: Sequence[str]
+    design: npt.NDArray[np.float64], outcome: FloatVector, usable: BoolVector, options: FitOptions
 ) -> FloatVector:
     """Fit a logistic regression, leaving out features whose coefficient would fall though it may only rise."""
     held = np.zeros(design.shape[1], bool)
+    rising = options.rising
     held[[FEATURES.index(name) for name in rising if FEATURES.index(name) < len(held)]] = True
     kept = usable.copy()
     coefficients = np.zeros(design.shape[1] + 1)
     for _ in range(len(rising) + 1):
-        fitted = fit_logistic(design[:, kept], outcome, PENALTY)
+        fitted = fit_logistic(design[:, kept], outcome, options.penalty)
         coefficients[:] = 0.0
         coefficients[0] = fitted.intercept
         coefficients[1:][kept] = fitted.coefficients
