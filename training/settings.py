@@ -119,7 +119,7 @@ class NeighborSettings:
     peer_share: float = field(
         default=0.08,
         metadata=setting(
-            "Part of those who can be peers that is asked per slate; never fewer than 100 nor more than 1000.",
+            "Part of those who can be peers that is asked per slate, within fixed bounds.",
             unit="share",
             minimum=0.0001,
             maximum=1,
