@@ -70,6 +70,10 @@ PERSONAL = (
     Personal("coupon_counters", "subject", False, Fate.DELETED, "at"),
     Personal("sends", "member_id", False, Fate.BOOK, "sent_at"),
     Personal("redemptions", "member_id", False, Fate.BOOK, "redeemed_at"),
+    Personal("campaign_members", "member_id", False, Fate.DELETED, "assigned_at"),
+    Personal("card_list_members", "member_id", False, Fate.DELETED, "added_at"),
+    Personal("deliveries", "member_id", False, Fate.BOOK, "created_at"),
+    Personal("message_quotas", "member_id", False, Fate.DELETED, "at"),
 )
 """Every table that holds something on members. `audit` and `erased_subjects` are looked after by the erasure itself."""
 

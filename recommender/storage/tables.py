@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from recommender.columns import EVENTS, TABLES, Column, ColumnKind, TableSpec
+from recommender.storage.campaign_tables import CAMPAIGN_TABLES as CAMPAIGN_TABLES
 from recommender.storage.metadata import metadata as metadata
 from recommender.storage.types import EPOCH, ByteText, Day, UtcTime
 from recommender.storage.wallet_tables import WALLET_TABLES as WALLET_TABLES
