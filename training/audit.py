@@ -19,6 +19,7 @@ from rich.table import Table
 from recommender.columns import LEARNED_KINDS, MEMBER_KINDS
 from recommender.errors import InputError
 from recommender.events import MEMBER_NAMESPACE, UNPAID_STATUSES
+from recommender.quoting import text, texts
 from recommender.storage.audit import record
 from recommender.storage.database import Database
 from recommender.storage.event_log import open_event_log, registered_files
@@ -28,7 +29,7 @@ from recommender.storage.unlogged import unlogged_events
 from recommender.storage.upserts import upsert
 from training.ingest_settings import IngestSettings
 from training.loading.workspace import open_workspace
-from training.sources.duck import open_duck, text, texts
+from training.sources.duck import open_duck
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from recommender.coupons.order_lines import Goods, Purchases
 from recommender.events import EventKind, member_subject
 from recommender.ids import IdIndex
 from recommender.item_facts import CATEGORY_SEPARATOR, normal_path
+from recommender.kept import BATCH_ROWS, MICROS_PER_MINUTE, Numbering
+from recommender.kept_sources import Sources, opened_kept, read_sources
+from recommender.quoting import text
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database
 from recommender.storage.tables import CANONICAL
-from training.kept import BATCH_ROWS, MICROS_PER_MINUTE, Numbering
-from training.sources.duck import text
-from training.unify import Sources, opened_kept, read_sources
 
 FloatVector = npt.NDArray[np.float32]
 RowVector = npt.NDArray[np.int32]

@@ -8,17 +8,13 @@ was replaced goes by its successor's id; one entry remains per subject, item, lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
@@ -26,43 +22,20 @@ from recommender.columns import LEARNED_KINDS
 from recommender.events import EventKind, member_subject
 from recommender.history import MINUTES_PER_DAY, MOST_TIMES
 from recommender.ids import IdIndex
+from recommender.kept import Found, KeptReader, Numbering
+from recommender.kept_sources import opened_kept, read_sources
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database
-from recommender.storage.event_log import open_event_log, registered_files
-from recommender.storage.identities import active_links, erased_subjects
-from recommender.storage.items import CatalogFact, catalog_facts, replacements, same_products, substitutes
-from recommender.storage.members import member_kinds, unprofiled_members
-from recommender.storage.statements import last_sequence
+from recommender.storage.items import CatalogFact, catalog_facts, same_products, substitutes
 from recommender.storage.stores import store_regions
-from recommender.storage.types import to_micros
-from recommender.storage.unlogged import unlogged_events
 from training.dataset import Dataset, Entries, ItemFacts, Sales
-from training.kept import Found, KeptReader, Numbering, open_kept
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Connection
+    pass
 
 RowVector = npt.NDArray[np.int32]
 
 NEVER = int(np.iinfo(np.int32).max)
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What is read from SQL in one snapshot.
-
-    files: the registered files of the log.  live: events that the log lacks.  links: member id by subject.
-    unprofiled: subjects of members who opted out and of minors: their purchases count as those of unknown customers.
-    """
-
-    files: list[Path]
-    live: pa.Table
-    links: dict[str, str]
-    kinds: dict[str, str]
-    erased: frozenset[str]
-    unprofiled: frozenset[str]
-    replaced: dict[str, str]
-    sequence: int
 
 
 def read_dataset(database: Database, settings: CoreSettings, until: datetime | None, now: datetime) -> Dataset:
@@ -140,47 +113,6 @@ def _entries(reader: KeptReader, found: Found, rows: _Rows) -> Entries:
         channel=rows.channel[found.channel],
         times=np.ones(len(found.minute), np.uint8),
     )
-
-
-def read_sources(connection: Connection, settings: CoreSettings, limit: datetime) -> Sources:
-    """Return what the history before a time is made of, from one snapshot of the database."""
-    log = open_event_log(settings)
-    links, barred = dict(active_links(connection)), unprofiled_members(connection, limit)
-    return Sources(
-        files=log.paths(registered_files(connection, before=limit)),
-        live=unlogged_events(connection),
-        links=links,
-        kinds=member_kinds(connection),
-        erased=erased_subjects(connection),
-        unprofiled=frozenset(map(member_subject, barred)) | {name for name, owner in links.items() if owner in barred},
-        replaced=replacements(connection),
-        sequence=last_sequence(connection),
-    )
-
-
-@contextmanager
-def opened_kept(settings: CoreSettings, sources: Sources, limit: datetime) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an engine with the view `kept` of the events that count."""
-    folder = settings.home / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    engine = duckdb.connect(":memory:")
-    try:
-        engine.execute("SET temp_directory = ?", [str(folder)])
-        engine.execute("SET preserve_insertion_order = false")
-        engine.execute("SET enable_progress_bar = false")
-        open_kept(
-            engine,
-            sources.files,
-            sources.live,
-            to_micros(limit),
-            sources.erased,
-            sources.replaced,
-            sources.links,
-            sources.unprofiled,
-        )
-        yield engine
-    finally:
-        engine.close()
 
 
 def _index(numbering: Numbering, more: Iterable[str] = ()) -> tuple[IdIndex, RowVector]:

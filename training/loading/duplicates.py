@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recommender.quoting import text
 from recommender.storage.event_log import EventLog
 from training.loading.known import KnownEvents
 from training.loading.staging import BoolVector, KeyVector, LongVector, Part, rewrite_part
-from training.sources.duck import text
 
 SLICE_ROWS = 8_000_000
 """Event ids compared at once: 64 MB of hashes."""

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy.engine import Connection
 
+from recommender.quoting import text
 from recommender.storage.database import Database
 from recommender.storage.event_log import EventLog, registered_files
 from recommender.storage.statements import fetch, last_sequence, read_counter
-from training.sources.duck import text
 
 KeyVector = npt.NDArray[np.uint64]
 

@@ -9,6 +9,7 @@ import duckdb
 from sqlalchemy.engine import Connection
 
 from recommender.events import member_subject
+from recommender.quoting import text
 from recommender.storage.identities import active_links
 from recommender.storage.loads import LedgerDay
 from recommender.storage.statements import fetch, marks
@@ -16,7 +17,6 @@ from recommender.storage.types import from_day_number
 from training.loading.counts import ItemGap, Shares, TableCounts
 from training.loading.place import TableLoad
 from training.loading.staging import Part
-from training.sources.duck import text
 
 _LOOKED_UP = 500
 _SHOWN_GAPS = 10

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recommender.quoting import text
 from training.sources.cells import Cell
-from training.sources.duck import name, text
+from training.sources.duck import name
 from training.sources.mapping import Context, ScaleBarcode
 
 

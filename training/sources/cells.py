@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from recommender.columns import Column, ColumnKind, TableSpec
 from recommender.ids import MAX_ID_BYTES
+from recommender.quoting import text
 from training.sources import times
-from training.sources.duck import name, one_of, text
+from training.sources.duck import name, one_of
 from training.sources.mapping import ALWAYS_STRIPPED, Context, Rule
 
 MAX_TEXT_BYTES = 4_000

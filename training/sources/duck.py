@@ -12,6 +12,7 @@ import pyarrow as pa
 from duckdb.func import ARROW, SPECIAL
 
 from recommender.errors import InputError
+from recommender.quoting import text
 
 HASH_IDENTITY = "hash_identity"
 """SQL function (namespace, value) -> value, hashed where its namespace asks for it, NULL if it cannot be."""
@@ -36,16 +37,6 @@ def open_duck(memory_mib: int, threads: int, folder: Path) -> Iterator[duckdb.Du
         yield connection
     finally:
         connection.close()
-
-
-def text(value: str) -> str:
-    """Quote a text for SQL."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def texts(values: Iterable[str]) -> str:
-    """Quote texts for a list."""
-    return ", ".join(text(value) for value in values)
 
 
 def one_of(expression: str, values: Iterable[str]) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from recommender.events import member_subject
+from recommender.quoting import text
 from recommender.storage.content import CONTENT, content_hash_sql
 from recommender.storage.events import LOG_COLUMNS
-from training.sources.duck import text
 from training.sources.selection import Selection
 
 MARKS = ("key", "month", "problem", "shown", "skipped")

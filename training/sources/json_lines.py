@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from recommender.errors import InputError
-from training.sources.duck import text
+from recommender.quoting import text
 
 SAMPLE_LINES = 200_000
 """Lines looked at for names; values under names that first come later are not read."""

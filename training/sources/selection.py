@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 
 from recommender.columns import ColumnKind, TableSpec
 from recommender.events import HASHED_NAMESPACES, MEMBER_NAMESPACE
+from recommender.quoting import text
 from training.sources.barcodes import scale_layer
 from training.sources.cells import Cell, Check, clean, make_cell
-from training.sources.duck import HASH_IDENTITY, name, one_of, text
+from training.sources.duck import HASH_IDENTITY, name, one_of
 from training.sources.mapping import Condition, Context, Rule, TableRules
 from training.sources.source import Source
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recommender.errors import InputError
-from training.sources.duck import name, text
+from recommender.quoting import text
+from training.sources.duck import name
 from training.sources.encodings import UTF8, guess_encoding, is_compressed, write_utf8
 from training.sources.json_lines import json_paths, json_relation, outer_path
 from training.sources.mapping import FileLayout

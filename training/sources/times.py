@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from training.sources.duck import text
+from recommender.quoting import text
 from training.sources.mapping import Count
 
 _OFFSET = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)"

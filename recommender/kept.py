@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from recommender.events import UNPAID_STATUSES, EventKind
 from recommender.interactions import HISTORY_KINDS
-from training.returns import find_returned
-from training.sources.duck import text, texts
+from recommender.quoting import text, texts
+from recommender.returns import find_returned
 
 RowVector = npt.NDArray[np.int32]
 
@@ -38,7 +38,8 @@ class Numbering:
         coded = column.dictionary_encode()
         numbers = self.numbers
         found = [numbers.setdefault(name, len(numbers)) for name in coded.dictionary.to_pylist()]
-        return np.array(found, np.int32)[np.from_dlpack(coded.indices)]
+        rows: RowVector = np.array(found, np.int32)[np.from_dlpack(coded.indices)]
+        return rows
 
     @property
     def texts(self) -> list[str]:
