@@ -1,0 +1,1 @@
+"""Campaigns: whom they reach, who is kept back, what is delivered, and what it changed."""
