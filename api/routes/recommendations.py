@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from api import problems
@@ -34,7 +35,9 @@ def post_recommendations(services: Services, call: Call, body: RecommendationReq
 
 
 def post_recommendations_batch(services: Services, call: Call, body: BatchRequest) -> Reply:
-    """Answer with a slate or a problem for each request."""
+    """Answer with a slate or a problem for each request; each counts against the caller's limit."""
+    if call.caller is not None:
+        call.limit_headers = services.limits.charge(call.caller, len(body.requests) - 1, time.monotonic())
     answers = serve_batch(services, call, body.requests)
     failed = sum(1 for answer in answers if answer["problem"] is not None)
     call.notes |= {"slates": len(answers) - failed, "failed": failed}

@@ -21,12 +21,18 @@ ITEM, BRAND, CATEGORY = "item", "brand", "category"
 TAKEN_BACK = 0.0
 """The value of an event that takes a dislike back."""
 
+MOST_KEPT = 1_000
+"""Dislikes kept of one customer: of more, the latest. Every request of theirs reads them."""
+
 _KIND, _SUBJECT, _ITEM, _VALUE, _ATTRIBUTES, _AT = (
     1 + CONTENT.index(name) for name in ("kind", "subject", "item_id", "value", "attributes", "occurred_at")
 )
 _KEEP = """
 INSERT INTO dislikes (subject, kind, value, at) VALUES (?, ?, ?, ?)
 ON CONFLICT (subject, kind, value) DO UPDATE SET at = excluded.at"""
+_FORGET = """
+DELETE FROM dislikes WHERE subject = ? AND at < (
+  SELECT at FROM dislikes WHERE subject = ? ORDER BY at DESC LIMIT 1 OFFSET ?)"""
 _DROP = "DELETE FROM dislikes WHERE subject = ? AND kind = ? AND value = ?"
 
 
@@ -55,6 +61,8 @@ def note_dislikes(connection: Connection, rows: Sequence[Sequence[Any]]) -> None
     dropped = [key for key, at in kept.items() if at is None]
     if added:
         execute_many(connection, _KEEP, added)
+        subjects = sorted({subject for subject, *_ in added})
+        execute_many(connection, _FORGET, [(subject, subject, MOST_KEPT - 1) for subject in subjects])
     if dropped:
         execute_many(connection, _DROP, dropped)
 

@@ -52,6 +52,18 @@ def test_a_limit_is_shared_out_among_workers() -> None:
     assert limits.take(Caller("k2", "", frozenset()), 0.0)["RateLimit-Policy"] == '"key";q=80;w=10'
 
 
+def test_a_batch_passes_once_and_what_it_takes_too_much_is_waited_for() -> None:
+    limits = RateLimits(1.0, 0.0, 1)
+    limits.take(KEY, 0.0)
+    assert limits.charge(KEY, 3, 0.0)["RateLimit"] == '"key";r=6;t=4'
+    assert limits.charge(KEY, 20, 0.0)["RateLimit"] == '"key";r=0;t=10'
+    with pytest.raises(ProblemError) as caught:
+        limits.take(KEY, 1.0)
+    assert caught.value.headers["Retry-After"] == "14"
+    assert passed(limits, KEY, 15.0, 5) == 1
+    assert RateLimits(0.0, 0.0, 1).charge(KEY, 99, 0.0) == {}
+
+
 def test_members_and_keys_have_limits_of_their_own() -> None:
     limits = RateLimits(0.0, 1.0, 1)
     assert limits.take(KEY, 0.0) == {}
@@ -82,4 +94,18 @@ def test_one_request_too_many_is_a_429(shop_settings: ServiceSettings) -> None:
     client.token = free.token
     assert "RateLimit" not in client.get("/v1/members/m01/recommendations").headers
     assert client.get("/livez").status_code == 200
+    close_services(services)
+
+
+def test_each_request_of_a_batch_counts(shop_settings: ServiceSettings) -> None:
+    services = build_services(replace(shop_settings, rate_limit=1.0, workers=1))
+    client = CheckedClient(create_app(services), make_key(services.database, "recommend"))
+    batch = {"requests": [{"scenario": "home", "member_id": "m01"}] * 14}
+    answer = client.post("/v1/recommendations:batch", batch)
+    assert answer.status_code == 200
+    assert answer.json["served"] == 14
+    assert answer.headers["RateLimit"].startswith('"key";r=0')
+    refused = client.post("/v1/recommendations:batch", batch)
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) >= 4
     close_services(services)
