@@ -71,6 +71,7 @@ PERSONAL = (
     Personal("sends", "member_id", False, Fate.BOOK, "sent_at"),
     Personal("redemptions", "member_id", False, Fate.BOOK, "redeemed_at"),
     Personal("campaign_members", "member_id", False, Fate.DELETED, "assigned_at"),
+    Personal("holdout_units", "unit", True, Fate.DELETED, "assigned_at"),
     Personal("card_list_members", "member_id", False, Fate.DELETED, "added_at"),
     Personal("deliveries", "member_id", False, Fate.BOOK, "created_at"),
     Personal("message_quotas", "member_id", False, Fate.DELETED, "at"),
