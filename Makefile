@@ -7,6 +7,7 @@ PYTEST_WORKERS ?= 2
 ARGS   ?=
 DATA   ?=
 ROUNDS ?= 1000
+REPLICATIONS ?= 500
 
 bin   := $(VENV)/bin
 ready := $(VENV)/.installed
@@ -50,8 +51,9 @@ docs: $(ready) ## write docs/settings.md from the settings in the code
 bench: $(ready) ## measure ingest, training, lists for many members and serving, and print the figures
 	$(bin)/python -m tests.benchmarks $(ARGS)
 
-soak: $(ready) ## hold the wallet's limits against 64 callers, ROUNDS times (1,000) on each database
+soak: $(ready) ## the wallet's limits against 64 callers, ROUNDS times (1,000); simulated campaigns, REPLICATIONS (500)
 	MEMBERWISE_TEST_WALLET_ROUNDS=$(ROUNDS) $(bin)/python -m pytest -q -n $(PYTEST_WORKERS) tests/recommender/coupons/test_concurrency.py
+	MEMBERWISE_TEST_EFFECT_REPLICATIONS=$(REPLICATIONS) $(bin)/python -m pytest -q -s -n 0 tests/recommender/campaigns/test_simulations.py
 
 quality: export MEMBERWISE_HOME = var/quality/$(quality_data)
 quality: export MEMBERWISE_MODELS = var/quality/$(quality_data)/models

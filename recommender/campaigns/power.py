@@ -28,6 +28,7 @@ class Design:
     treated, control: units in each group.  mean: of the outcome per unit without the campaign.
     deviation: its standard deviation over units; None: the outcome is yes or no, and `mean` its chance.
     correlation: between the outcome and what CUPED takes out (the same measure in the time before); 0: no CUPED.
+    effect_deviation: how the effect itself varies from unit to unit; an offer that moves few by much adds to the noise.
     """
 
     treated: float
@@ -35,6 +36,7 @@ class Design:
     mean: float
     deviation: float | None = None
     correlation: float = 0.0
+    effect_deviation: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.treated > 0 and self.control > 0):
@@ -59,10 +61,10 @@ class Design:
         left = 1 - self.correlation**2
         if self.deviation is None:
             chance = min(max(self.mean + effect, 0.0), 1.0)
-            parts = (chance * (1 - chance), self.mean * (1 - self.mean))
+            parts = (left * chance * (1 - chance), left * self.mean * (1 - self.mean))
         else:
-            parts = (self.deviation**2, self.deviation**2)
-        return math.sqrt(left * (parts[0] / self.treated + parts[1] / self.control))
+            parts = (left * self.deviation**2 + self.effect_deviation**2, left * self.deviation**2)
+        return math.sqrt(parts[0] / self.treated + parts[1] / self.control)
 
 
 class Change(StrEnum):
@@ -178,6 +180,7 @@ def longer_window(design: Design, correlation: float, factor: float) -> Design:
         mean=design.mean * factor,
         deviation=design.deviation * math.sqrt(spread),
         correlation=foretold,
+        effect_deviation=design.effect_deviation * factor,
     )
 
 

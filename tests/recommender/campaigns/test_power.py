@@ -55,6 +55,11 @@ def test_cuped_with_a_correlation_of_0_6_is_worth_36_percent_of_the_units() -> N
     assert units_needed(foretold, 5) / units_needed(plain, 5) == pytest.approx(0.64)
 
 
+def test_an_effect_that_varies_adds_to_the_noise_of_the_treated() -> None:
+    design = Design(900, 100, 100.0, 30.0, effect_deviation=40.0)
+    assert design.error() == pytest.approx(math.sqrt(2500 / 900 + 900 / 100))
+
+
 def test_remedies_by_hand() -> None:
     design = Design(900, 100, 100.0, 50.0)
     base = smallest_effect(design).relative or 0
