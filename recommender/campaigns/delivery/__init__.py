@@ -1,0 +1,1 @@
+"""Transports: ways out for messages, one file each."""
