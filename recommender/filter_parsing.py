@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 import orjson
 
@@ -32,17 +31,23 @@ from recommender.filters import (
     Reach,
     Sponsored,
 )
-from recommender.item_facts import Scalar, normal_path
+from recommender.item_facts import normal_path
+from recommender.json_values import (
+    check_bounds,
+    read_list,
+    read_number,
+    read_object,
+    read_scalar,
+    read_texts,
+    read_truth,
+    read_whole,
+)
 
 MAX_DEPTH = 8
 """How deep expressions may lie in one another."""
 MAX_CONDITIONS = 200
 """Most conditions of one filter, `and`, `or` and `not` included."""
-MAX_VALUES = 1_000
-"""Most values of one condition."""
-MAX_TEXT = 500
 MAX_CENTS = 10**15
-MAX_NUMBER = 1e300
 MAX_DAYS = 3_650
 TIME_ACCEPTED = 'a day such as "2026-03-01", or a time with an offset such as "2026-03-01T08:30:00+08:00"'
 
@@ -88,7 +93,7 @@ def _read(value: object, path: str, depth: int, seen: _Seen) -> Expression:
     here = f"{path}.{name}"
     if name in ("and", "or"):
         parts = tuple(
-            _read(part, f"{here}[{number}]", depth + 1, seen) for number, part in enumerate(_list(content, here))
+            _read(part, f"{here}[{number}]", depth + 1, seen) for number, part in enumerate(read_list(content, here))
         )
         return All(parts) if name == "and" else AnyOf(parts)
     if name == "not":
@@ -102,7 +107,7 @@ def _read(value: object, path: str, depth: int, seen: _Seen) -> Expression:
 
 
 def _category(value: object, path: str) -> Expression:
-    paths = _texts(value, path)
+    paths = read_texts(value, path)
     for text in paths:
         if not normal_path(text):
             raise InputError("This names no category.", field=path, value=text, accepted='such as "food > dairy"')
@@ -110,7 +115,7 @@ def _category(value: object, path: str) -> Expression:
 
 
 def _restricted(value: object, path: str) -> Expression:
-    names = _texts(value, path)
+    names = read_texts(value, path)
     known = [name for name in RESTRICTED_CODES if name]
     for name in names:
         if name not in known:
@@ -120,13 +125,13 @@ def _restricted(value: object, path: str) -> Expression:
 
 
 def _sponsored(value: object, path: str) -> Expression:
-    return Sponsored(_truth(value, path))
+    return Sponsored(read_truth(value, path))
 
 
 def _price(value: object, path: str) -> Expression:
-    bounds = _members(value, path, ("min", "max"))
-    least, most = (_whole(bounds.get(name), f"{path}.{name}", MAX_CENTS) for name in ("min", "max"))
-    _check_bounds(bounds, path, least, most)
+    bounds = read_object(value, path, ("min", "max"))
+    least, most = (read_whole(bounds.get(name), f"{path}.{name}", MAX_CENTS) for name in ("min", "max"))
+    check_bounds(bounds, path, least, most)
     return Priced(least, most)
 
 
@@ -154,26 +159,26 @@ def _new_since(value: object, path: str) -> Expression:
 
 
 def _new_within(value: object, path: str) -> Expression:
-    days = _whole(value, path, MAX_DAYS)
+    days = read_whole(value, path, MAX_DAYS)
     if not days:
         raise InputError("This is no number of days.", field=path, value=value, accepted=f"1 to {MAX_DAYS}")
     return NewWithin(days)
 
 
 def _attribute(value: object, path: str) -> Expression:
-    members = _members(value, path, ("name", "is", "in", "min", "max", "exists"))
-    (key,) = _texts(members.get("name"), f"{path}.name", one=True)
+    members = read_object(value, path, ("name", "is", "in", "min", "max", "exists"))
+    (key,) = read_texts(members.get("name"), f"{path}.name", one=True)
     asked = members.keys() - {"name"}
     if asked == {"is"}:
-        return AttributeIs(key, (_scalar(members["is"], f"{path}.is"),))
+        return AttributeIs(key, (read_scalar(members["is"], f"{path}.is"),))
     if asked == {"in"}:
-        values = _list(members["in"], f"{path}.in")
-        return AttributeIs(key, tuple(_scalar(one, f"{path}.in[{at}]") for at, one in enumerate(values)))
+        values = read_list(members["in"], f"{path}.in")
+        return AttributeIs(key, tuple(read_scalar(one, f"{path}.in[{at}]") for at, one in enumerate(values)))
     if asked == {"exists"}:
-        return AttributeKnown(key, _truth(members["exists"], f"{path}.exists"))
+        return AttributeKnown(key, read_truth(members["exists"], f"{path}.exists"))
     if asked and asked <= {"min", "max"}:
-        least, most = (_number(members.get(name), f"{path}.{name}") for name in ("min", "max"))
-        _check_bounds(members, path, least, most)
+        least, most = (read_number(members.get(name), f"{path}.{name}") for name in ("min", "max"))
+        check_bounds(members, path, least, most)
         return AttributeBetween(key, least, most)
     accepted = "`name` and one of `is`, `in`, `exists`, or `min` and `max`"
     raise InputError("An attribute is asked for one thing.", field=path, value=", ".join(members), accepted=accepted)
@@ -181,86 +186,16 @@ def _attribute(value: object, path: str) -> Expression:
 
 _CONDITIONS: dict[str, Callable[[object, str], Expression]] = {
     "category": _category,
-    "brand": lambda value, path: OfBrand(_texts(value, path)),
+    "brand": lambda value, path: OfBrand(read_texts(value, path)),
     "price_cents": _price,
     "available": _available,
     "sponsored": _sponsored,
-    "season": lambda value, path: OfSeason(_texts(value, path)),
+    "season": lambda value, path: OfSeason(read_texts(value, path)),
     "new_since": _new_since,
     "new_within_days": _new_within,
     "restricted_class": _restricted,
-    "item_id": lambda value, path: IsItem(_texts(value, path)),
+    "item_id": lambda value, path: IsItem(read_texts(value, path)),
     "attribute": _attribute,
 }
 KINDS = ("and", "or", "not", *_CONDITIONS)
 """The keys that an expression may have."""
-
-
-def _list(value: object, path: str) -> list[Any]:
-    if not isinstance(value, list) or not 0 < len(value) <= MAX_VALUES:
-        found = f"{len(value)} entries" if isinstance(value, list) else value
-        raise InputError("This is no list that can be used.", field=path, value=found, accepted=_LIST_ACCEPTED)
-    return value
-
-
-_LIST_ACCEPTED = f"a list of 1 to {MAX_VALUES} entries"
-
-
-def _texts(value: object, path: str, *, one: bool = False) -> tuple[str, ...]:
-    """Read a text, or a list of texts."""
-    values = [value] if one or not isinstance(value, list) else _list(value, path)
-    for at, text in enumerate(values):
-        if not isinstance(text, str) or not 0 < len(text) <= MAX_TEXT:
-            here = f"{path}[{at}]" if isinstance(value, list) else path
-            accepted = f"text of 1 to {MAX_TEXT} characters" + ("" if one else ", or a list of such")
-            raise InputError("This is no text that can be used.", field=here, value=text, accepted=accepted)
-    return tuple(dict.fromkeys(values))
-
-
-def _members(value: object, path: str, names: tuple[str, ...]) -> Mapping[str, Any]:
-    accepted = "an object with " + ", ".join(f"`{name}`" for name in names)
-    if not isinstance(value, Mapping) or not value:
-        raise InputError("This is no object that can be used.", field=path, value=value, accepted=accepted)
-    for name in value:
-        if name not in names:
-            raise InputError("There is no such field.", field=f"{path}.{name}", value=name, accepted=accepted)
-    return value
-
-
-def _check_bounds(bounds: Mapping[str, Any], path: str, least: float | None, most: float | None) -> None:
-    if least is None and most is None:
-        raise InputError("Neither bound is given.", field=path, value=dict(bounds), accepted="`min`, `max` or both")
-    if least is not None and most is not None and least > most:
-        accepted = f"at least {least:g}"
-        raise InputError("The bounds hold nothing.", field=f"{path}.max", value=most, accepted=accepted)
-
-
-def _whole(value: object, path: str, most: int) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        accepted = f"a whole number from 0 to {most}"
-        raise InputError("This is no number that can be used.", field=path, value=value, accepted=accepted)
-    return value
-
-
-def _number(value: object, path: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_NUMBER:
-        raise InputError("This is no number.", field=path, value=value, accepted="a number")
-    return float(value)
-
-
-def _truth(value: object, path: str) -> bool:
-    if not isinstance(value, bool):
-        raise InputError("This is neither true nor false.", field=path, value=value, accepted="true or false")
-    return value
-
-
-def _scalar(value: object, path: str) -> Scalar:
-    if isinstance(value, str) and len(value) <= MAX_TEXT:
-        return value
-    if isinstance(value, bool) or (isinstance(value, int | float) and abs(value) <= MAX_NUMBER):
-        return value
-    raise InputError("This is no value.", field=path, value=value, accepted="text, a number, true or false")
