@@ -223,7 +223,7 @@ def _by_key(documents: Sequence[str | None]) -> dict[str, Attribute]:
     texts: dict[str, tuple[Rows, list[int]]] = {}
     numbers: dict[str, tuple[Rows, list[float]]] = {}
     for row, document in enumerate(documents):
-        for key, value in _leaves(document):
+        for key, value in leaves(document):
             if isinstance(value, str | bool):
                 rows, hashes = texts.get(key) or texts.setdefault(key, ([], []))
                 rows.append(row)
@@ -245,20 +245,20 @@ def _arrays(rows: Rows, values: list[int] | list[float], kind: type[np.generic])
     return np.array(rows, np.int32), np.array(values, kind)
 
 
-def _leaves(document: str | None) -> list[tuple[str, Scalar]]:
-    """Return the values of an item's attributes with their keys; what is no object holds none."""
+def leaves(document: str | None) -> list[tuple[str, Scalar]]:
+    """Return the values of a JSON text of attributes with their keys; what is no object holds none."""
     if document is None or document == "{}":
         return []
     try:
         found = orjson.loads(document)
     except orjson.JSONDecodeError:
         return []
-    leaves: list[tuple[str, Scalar]] = []
+    values: list[tuple[str, Scalar]] = []
     if isinstance(found, dict):
         for key, value in found.items():
             if key not in UNFILTERED_KEYS:
-                _collect(key, value, 1, leaves)
-    return leaves
+                _collect(key, value, 1, values)
+    return values
 
 
 def _collect(key: str, value: Any, level: int, leaves: list[tuple[str, Scalar]]) -> None:

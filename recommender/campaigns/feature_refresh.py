@@ -1,0 +1,246 @@
+"""Makes member features anew: the member table, consents and coupons from SQL, acts and orders from the event log."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.engine import Connection
+
+from recommender.campaigns.act_tables import Span, read_acts
+from recommender.campaigns.feature_files import read_features, refreshing, write_features
+from recommender.campaigns.member_columns import (
+    MICROS_PER_DAY,
+    BoolVector,
+    Consent,
+    IntVector,
+    MemberColumns,
+    RowVector,
+    consent_stamp,
+)
+from recommender.campaigns.member_features import (
+    GIVEN,
+    REDEEMED,
+    CouponActs,
+    Days,
+    FeatureFacts,
+    MemberFeatures,
+    Overlay,
+    mixed,
+    unit_keys,
+)
+from recommender.errors import MemberwiseError
+from recommender.events import MEMBER_NAMESPACE, member_subject
+from recommender.ids import IdIndex
+from recommender.item_facts import Labels, normal_path
+from recommender.kept_sources import Sources, opened_kept, read_sources
+from recommender.settings import CoreSettings
+from recommender.storage.database import Database
+from recommender.storage.statements import fetch, last_sequence
+from recommender.storage.types import to_micros
+
+PAGE_ROWS = 50_000
+MEMBER_COLUMNS = (
+    "household_id, kind, home_store_id, city, tier, guide_id, birth_date, registered_at, adult, points_balance,"
+    " attributes"
+)
+_MEMBERS = f"SELECT member_id, {MEMBER_COLUMNS} FROM members WHERE member_id > ? ORDER BY member_id LIMIT ?"
+_CONSENTS = """
+SELECT member_id, purpose, channel, at, granted FROM consents
+WHERE (member_id, purpose, channel, at) > (?, ?, ?, ?) ORDER BY member_id, purpose, channel, at LIMIT ?"""
+_COUPONS = {
+    GIVEN: (
+        "SELECT member_id, offer_id, issued_at FROM wallet_coupons",
+        "SELECT member_id, offer_id, issued_at FROM coupons WHERE issued_at IS NOT NULL",
+        "SELECT member_id, offer_id, sent_at FROM sends WHERE COALESCE(arm, 'treated') = 'treated' AND offer_id <> ''",
+    ),
+    REDEEMED: ("SELECT member_id, offer_id, redeemed_at FROM redemptions",),
+}
+_ITEMS = "SELECT item_id, category, brand, price_cents FROM items"
+Rows = list[tuple[Any, ...]]
+Find = Callable[[list[str]], tuple[RowVector, BoolVector]]
+NO_MEMBER: tuple[Any, ...] = (None,) * 11
+_NO_ITEM: tuple[Any, ...] = (None,) * 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh made: how many members, orders and rows of acts."""
+
+    generation: str
+    members: int
+    orders: int
+    acts: int
+
+
+def refresh_features(
+    database: Database, settings: CoreSettings, act_days: int, now: datetime, wait: bool = True
+) -> Refreshed | None:
+    """Make member features as of now and put them in place of those before; safe to kill.
+
+    Args:
+        act_days: how many days of views and purchases of items are kept; orders and rhythms are of all time.
+        wait: for another refresh of this host; else return None while there is one.
+    Raises: EventLogError if a registered file is missing; StoreBusyError.
+    """
+    with refreshing(settings.home, wait) as held:
+        if not held:
+            return None
+        features = make_features(database, settings, act_days, now)
+        write_features(settings.home, features)
+    return Refreshed(
+        features.facts.generation, len(features), len(features.orders.member_row), len(features.acts.member_row)
+    )
+
+
+def is_due(database: Database, settings: CoreSettings, refresh_seconds: float, now: datetime) -> bool:
+    """Tell whether features are missing, cannot be read, or are old while something was written since."""
+    try:
+        facts = read_features(settings.home).facts
+    except MemberwiseError:
+        return True
+    if (now - facts.built_at).total_seconds() < refresh_seconds:
+        return False
+    with database.read() as connection:
+        return last_sequence(connection) > facts.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What SQL says, read in one snapshot: members and items by id, consents in pages, coupons by what happened."""
+
+    sources: Sources
+    members: dict[str, tuple[Any, ...]]
+    consents: list[Rows]
+    items: dict[str, tuple[Any, ...]]
+    coupons: dict[int, Rows]
+
+
+def make_features(database: Database, settings: CoreSettings, act_days: int, now: datetime) -> MemberFeatures:
+    """Read everything that happened before now."""
+    offset = int(now.astimezone(settings.zone).utcoffset().total_seconds()) * 1_000_000  # type: ignore[union-attr]
+    with database.read(snapshot=True) as connection:
+        known = _read_recorded(connection, settings, now)
+    with opened_kept(settings, known.sources, now) as engine:
+        subjects, item_ids = (_distinct(engine, name) for name in ("subject", "item_id"))
+        index = _index(known, subjects)
+        items = IdIndex.of({*item_ids, *known.items})
+        facts = [known.items.get(one, _NO_ITEM) for one in items.ids(np.arange(len(items)))]
+        prices = np.array([row[2] or 0 for row in facts], np.int64)
+        owners = _owners(subjects, known.sources.links)
+        found = read_acts(engine, owners, index, items, prices, Span(act_days, to_micros(now), offset))
+    columns = MemberColumns.of([known.members.get(one, NO_MEMBER) for one in index.ids(np.arange(len(index)))], offset)
+    offers, coupon_acts = _coupon_acts(index, known.coupons, offset)
+    return MemberFeatures(
+        facts=FeatureFacts(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}", now, known.sources.sequence, offset),
+        overlay=Overlay(known.sources.sequence),
+        index=index,
+        extra=IdIndex.of([]),
+        columns=columns.with_consents(consent_columns(index.rows, known.consents)),
+        erased=np.zeros(len(index), bool),
+        mix=mixed(unit_keys(index.keys, columns.household).tolist()),
+        items=items,
+        category=Labels.of(normal_path(row[0] or "") for row in facts),
+        brand=Labels.of(row[1] for row in facts),
+        channels=found.channels,
+        offers=offers,
+        acts=found.acts,
+        orders=found.orders,
+        coupons=coupon_acts,
+        rhythms=found.rhythms,
+        lately=found.lately,
+    )
+
+
+def consent_columns(find: Find, pages: Iterable[Rows]) -> dict[Consent, tuple[RowVector, IntVector]]:
+    """Return rows and stamps of consents by purpose and channel; of members who are not known, none.
+
+    Args:
+        find: looks members up.
+        pages: of member_id, purpose, channel, at, granted.
+    """
+    parts: dict[Consent, list[tuple[RowVector, IntVector]]] = {}
+    for page in pages:
+        by_kind: dict[Consent, tuple[list[str], list[int]]] = {}
+        for member_id, purpose, channel, at, granted in page:
+            members, stamps = by_kind.setdefault((purpose, channel or ""), ([], []))
+            members.append(member_id)
+            stamps.append(consent_stamp(at, bool(granted)))
+        for key, (members, stamps) in by_kind.items():
+            rows, known = find(members)
+            parts.setdefault(key, []).append((rows, np.array(stamps, np.int64)[known]))
+    return {
+        key: (np.concatenate([rows for rows, _ in found]), np.concatenate([stamps for _, stamps in found]))
+        for key, found in parts.items()
+    }
+
+
+def _member_rows(connection: Connection) -> dict[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
+    last = ""
+    while page := fetch(connection, _MEMBERS, (last, PAGE_ROWS)):
+        found.update((row[0], row[1:]) for row in page)
+        last = page[-1][0]
+    return found
+
+
+def _consent_pages(connection: Connection) -> Iterator[Rows]:
+    last: tuple[Any, ...] = ("", "", "", 0)
+    while page := fetch(connection, _CONSENTS, (*last, PAGE_ROWS)):
+        yield page
+        last = page[-1][:4]
+
+
+def _read_recorded(connection: Connection, settings: CoreSettings, now: datetime) -> _Recorded:
+    return _Recorded(
+        read_sources(connection, settings, now),
+        _member_rows(connection),
+        list(_consent_pages(connection)),
+        {row[0]: row[1:] for row in fetch(connection, _ITEMS)},
+        {act: [row for query in queries for row in fetch(connection, query)] for act, queries in _COUPONS.items()},
+    )
+
+
+def _distinct(engine: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    return [row[0] for row in engine.execute(f"SELECT DISTINCT {name} FROM kept WHERE {name} IS NOT NULL").fetchall()]
+
+
+def _index(known: _Recorded, subjects: Sequence[str]) -> IdIndex:
+    """Index every member that is recorded anywhere and was not erased."""
+    prefix = member_subject("")
+    found = {*known.members, *(row[0] for page in known.consents for row in page), *known.sources.links.values()}
+    found.update(one.removeprefix(prefix) for one in subjects if one.startswith(prefix))
+    return IdIndex.of(found - {one.removeprefix(prefix) for one in known.sources.erased})
+
+
+def _owners(subjects: Sequence[str], links: Mapping[str, str]) -> dict[str, str]:
+    """Return the member behind each subject that has one."""
+    prefix = f"{MEMBER_NAMESPACE}:"
+    owners = {subject: links.get(subject) for subject in subjects}
+    return {
+        subject: owner or subject.removeprefix(prefix)
+        for subject, owner in owners.items()
+        if owner is not None or subject.startswith(prefix)
+    }
+
+
+def _coupon_acts(index: IdIndex, coupons: Mapping[int, Rows], day_offset: int) -> tuple[tuple[str, ...], CouponActs]:
+    """Return the offers and what happened to their coupons, the same on one day once."""
+    names = sorted({row[1] for rows in coupons.values() for row in rows})
+    place = {name: number for number, name in enumerate(names)}
+    columns: list[npt.NDArray[np.int64]] = []
+    for act, rows in coupons.items():
+        members, known = index.rows([row[0] for row in rows])
+        day = np.array([(row[2] + day_offset) // MICROS_PER_DAY for row in rows], np.int64)[known]
+        offer = np.array([place[row[1]] for row in rows], np.int64)[known]
+        columns.append(np.stack((day, members.astype(np.int64), offer, np.full(len(day), act, np.int64)), axis=1))
+    day, member, offer, act = np.unique(np.concatenate(columns), axis=0).T
+    return tuple(names), CouponActs(
+        Days.of(day.astype(np.int32)), member.astype(np.int32), offer.astype(np.int32), act.astype(np.uint8)
+    )
