@@ -7,11 +7,14 @@ a share moves nobody from one group to the other.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from recommender.errors import InputError
 from recommender.placement import Placement, parse_placement
@@ -94,6 +97,24 @@ class Experiment:
 def unit_number(salt: str, unit: str) -> int:
     """Hash a unit with a salt to a signed number of 64 bits."""
     return int.from_bytes(hashlib.blake2b(f"{salt}\0{unit}".encode(), digest_size=8).digest(), "big", signed=True)
+
+
+def bucket_of(salt: str, unit: str) -> int:
+    """Return the bucket of a unit, 0 to BUCKETS - 1."""
+    return unit_number(salt, unit) % BUCKETS
+
+
+def buckets_of(salt: str, units: Sequence[str]) -> npt.NDArray[np.int32]:
+    """Return the buckets of many units, int32, (n,), each as bucket_of()."""
+    start = hashlib.blake2b(f"{salt}\0".encode(), digest_size=8)
+
+    def digest(unit: str) -> bytes:
+        own = start.copy()
+        own.update(unit.encode())
+        return own.digest()
+
+    numbers = np.frombuffer(b"".join(map(digest, units)), ">i8")
+    return (numbers % BUCKETS).astype(np.int32)
 
 
 def check_experiment(experiment: Experiment) -> None:

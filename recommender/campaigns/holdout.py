@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,11 +11,12 @@ import numpy.typing as npt
 from sqlalchemy.engine import Connection
 
 from recommender.events import member_subject, subject_key
-from recommender.experiments import BUCKETS, unit_number
+from recommender.experiments import BUCKETS
+from recommender.experiments import bucket_of as bucket_of
+from recommender.experiments import buckets_of as buckets_of
 from recommender.storage.holdouts import HOUSEHOLD, Period
 from recommender.storage.statements import fetch
 
-Buckets = npt.NDArray[np.int32]
 Arms = npt.NDArray[np.int8]
 _HOUSEHOLDS = "SELECT member_id, household_id FROM members WHERE household_id IS NOT NULL"
 
@@ -61,24 +61,6 @@ class Draw:
         if self.period is not None:
             arms[buckets_of(self.period.salt, units) < self.period.share] = GLOBAL_HOLDOUT
         return arms
-
-
-def bucket_of(salt: str, unit: str) -> int:
-    """Return the bucket of a unit, 0 to BUCKETS - 1: a hash of the salt and the unit."""
-    return unit_number(salt, unit) % BUCKETS
-
-
-def buckets_of(salt: str, units: Sequence[str]) -> Buckets:
-    """Return the buckets of many units, int32, (n,), each as bucket_of()."""
-    start = hashlib.blake2b(f"{salt}\0".encode(), digest_size=8)
-
-    def digest(unit: str) -> bytes:
-        own = start.copy()
-        own.update(unit.encode())
-        return own.digest()
-
-    numbers = np.frombuffer(b"".join(map(digest, units)), ">i8")
-    return (numbers % BUCKETS).astype(np.int32)
 
 
 def read_units(connection: Connection, member_ids: Sequence[str]) -> list[str]:

@@ -22,10 +22,11 @@ class Status(StrEnum):
 
 
 class Action(StrEnum):
-    """What moves a campaign; PLANNED, START and FINISH are the worker's."""
+    """What moves a campaign. PLAN asks for a plan; PLANNED, START and FINISH are the worker's."""
 
     CREATE = "create"
     EDIT = "edit"
+    PLAN = "plan"
     PLANNED = "planned"
     APPROVE = "approve"
     LAUNCH = "launch"
@@ -43,6 +44,7 @@ _BEFORE_LAUNCH = (_S.DRAFT, _S.PLANNED, _S.APPROVED)
 _ALIVE = (*_BEFORE_LAUNCH, _S.SCHEDULED, _S.RUNNING, _S.PAUSED)
 TRANSITIONS: Mapping[Action, Mapping[Status, Status]] = {
     Action.EDIT: dict.fromkeys(_BEFORE_LAUNCH, _S.DRAFT),
+    Action.PLAN: dict.fromkeys(_BEFORE_LAUNCH, _S.DRAFT),
     Action.PLANNED: dict.fromkeys(_BEFORE_LAUNCH, _S.PLANNED),
     Action.APPROVE: {_S.PLANNED: _S.APPROVED},
     Action.LAUNCH: {_S.PLANNED: _S.SCHEDULED, _S.APPROVED: _S.SCHEDULED},

@@ -133,6 +133,8 @@ def move(
     elif action is Action.LAUNCH:
         check_launch(old, by)
         new = replace(new, launch_at=by.now + _undo(old))
+    elif action is Action.PLAN:
+        new = replace(new, plan_id=None, approved_by=None)
     elif action is Action.UNDO:
         new = replace(new, launch_at=None)
     return _moved(connection, new, by, action, details or {})

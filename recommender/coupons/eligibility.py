@@ -9,26 +9,21 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.columns import LEARNED_KINDS
 from recommender.coupons.basket import MemberFacts
 from recommender.coupons.counters import Count
+from recommender.coupons.held import held_by_groups, held_by_sends
 from recommender.coupons.offers import Offer
 from recommender.coupons.purchases import member_facts
 from recommender.ids import IdIndex
+from recommender.storage.holdouts import Holdouts, read_holdouts
 from recommender.storage.members import member_kinds, unprofiled_members
 from recommender.storage.statements import fetch
 
 BoolMatrix = npt.NDArray[np.bool_]
 
-_HELD = """
-SELECT campaign_id, member_id FROM sends WHERE arm = 'holdout'
-UNION SELECT s.campaign_id, o.member_id FROM sends s
-  JOIN members m ON m.member_id = s.member_id JOIN members o ON o.household_id = m.household_id
-  WHERE s.arm = 'holdout' ORDER BY 1, 2"""
-_OFFERS_OF = "SELECT campaign_id, offers FROM campaigns"
 _ELSEWHERE = """
 SELECT member_id, COUNT(*) FROM coupons WHERE offer_id = ? AND status <> 'voided' GROUP BY member_id"""
 _HERE = "SELECT subject, used FROM coupon_counters WHERE kind = ? AND owner = ?"
@@ -56,7 +51,12 @@ class Eligibility:
 
 
 def read_eligibility(
-    connection: Connection, members: IdIndex, offers: Sequence[Offer], campaign_id: str | None, now: datetime
+    connection: Connection,
+    members: IdIndex,
+    offers: Sequence[Offer],
+    campaign_id: str | None,
+    now: datetime,
+    grouped: bool = False,
 ) -> Eligibility:
     """Return which of the members may be given which of the offers.
 
@@ -67,13 +67,21 @@ def read_eligibility(
     Args:
         campaign_id: of the plan; None: of no campaign.
         now: the time of the plan.
+        grouped: whoever plans keeps the groups of this campaign and the global holdout apart, so that these say
+            nothing against anybody here.
     """
     table = _Table(members, offers)
     table.forbid(
         LeftOut.KIND, (member for member, kind in member_kinds(connection).items() if kind not in LEARNED_KINDS)
     )
     table.forbid(LeftOut.OPTED_OUT, unprofiled_members(connection, now))
-    for offers_of, held in _held_out(connection, campaign_id, {offer.offer_id for offer in offers}):
+    offer_ids = {offer.offer_id for offer in offers}
+    for offers_of, held in held_by_sends(connection, campaign_id, offer_ids, grouped):
+        table.forbid(LeftOut.HELD_OUT, held, offers_of)
+    known = read_holdouts(connection, now)
+    if grouped:
+        known = Holdouts(None, {name: one for name, one in known.campaigns.items() if name != campaign_id})
+    for offers_of, held in held_by_groups(connection, members, campaign_id, offer_ids, known):
         table.forbid(LeftOut.HELD_OUT, held, offers_of)
     for offer in offers:
         if offer.per_member_limit is not None:
@@ -107,20 +115,6 @@ class _Table:
         self.allowed[block] = False
         if lost:
             self.left_out[reason] = self.left_out.get(reason, 0) + lost
-
-
-def _held_out(connection: Connection, campaign_id: str | None, offer_ids: set[str]) -> list[tuple[set[str], list[str]]]:
-    """Return offers, and the members who must not be given them since they are kept from a campaign."""
-    offers_of = {row[0]: set(orjson.loads(row[1]) if row[1] else ()) for row in fetch(connection, _OFFERS_OF)}
-    held: dict[str, list[str]] = {}
-    for campaign, member in fetch(connection, _HELD):
-        held.setdefault(campaign, []).append(member)
-    kept = []
-    for campaign, members in sorted(held.items()):
-        own = offer_ids if campaign == campaign_id else offers_of.get(campaign, set()) & offer_ids
-        if own:
-            kept.append((own, members))
-    return kept
 
 
 def _coupons_held(connection: Connection, offer_id: str) -> dict[str, int]:

@@ -35,12 +35,14 @@ class ExploringPlan:
     propensity: float64, (p,), the chance with which each coupon of the plan was given to its member.
     none_propensity: float64, (n,), the chance of each member to be given nothing.
     explorers: int64, (m,), the members for whom lots were drawn, in order.
+    tickets: int64, (k,), how many of them drew each offer, had all been allowed to have it.
     """
 
     plan: Plan
     propensity: FloatVector
     none_propensity: FloatVector
     explorers: IntVector
+    tickets: IntVector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +178,7 @@ def _merged(
     nothing[plan.member_row] = 0.0
     nothing[pool.member] = (would.chosen == table.n_offers).all(axis=0)
     none = kept * nothing + (1 - kept) - _won_at_all(matrices, by_lot)
-    return ExploringPlan(whole, (kept * planned + by_lot[offer])[order], none, pool.member)
+    return ExploringPlan(whole, (kept * planned + by_lot[offer])[order], none, pool.member, lots.tickets)
 
 
 def _won_at_all(matrices: Matrices, by_lot: FloatVector) -> FloatVector:

@@ -19,10 +19,14 @@ from recommender.coupons.refusals import Refusal
 from recommender.coupons.store import OfferBook, read_offers
 from recommender.coupons.supervision import peek_state, state_of
 from recommender.coupons.wallet import Coupon, Outcome, RiskQuestion, Status, Turn, refusal
+from recommender.storage.holdouts import Holdouts, read_holdouts
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
-_CAMPAIGN = "SELECT starts_at, ends_at FROM campaigns WHERE campaign_id = ?"
+_CAMPAIGN = """
+SELECT c.starts_at, c.ends_at, s.status FROM campaigns c LEFT JOIN campaign_states s ON s.campaign_id = c.campaign_id
+WHERE c.campaign_id = ?"""
+_NAMED = "SELECT offers FROM campaigns WHERE offers IS NOT NULL"
 _HELD_OUT = """
 SELECT DISTINCT campaign_id FROM sends WHERE arm = 'holdout' AND (member_id = ? OR member_id IN (
   SELECT o.member_id FROM members m JOIN members o ON o.household_id = m.household_id WHERE m.member_id = ?))"""
@@ -57,11 +61,12 @@ class IssueRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What was looked up for a call: offers, members, campaigns by id with their times in microseconds."""
+    """What was looked up for a call: offers, members, campaigns by id (times in microseconds, state), and groups."""
 
     book: OfferBook
     holders: Mapping[str, Holder]
-    campaigns: Mapping[str, tuple[int, int]]
+    campaigns: Mapping[str, tuple[int, int, str | None]]
+    holdouts: Holdouts
 
 
 def issue(turn: Turn, requests: Sequence[IssueRequest]) -> list[Outcome]:
@@ -69,7 +74,7 @@ def issue(turn: Turn, requests: Sequence[IssueRequest]) -> list[Outcome]:
 
     Stock and limits move by conditional updates: of N callers at a limit of L exactly L succeed.
     """
-    known = _look_up(turn.connection, requests)
+    known = _look_up(turn, requests)
     return [_issue_one(turn, request, known) for request in requests]
 
 
@@ -78,7 +83,7 @@ def could_issue(turn: Turn, requests: Sequence[IssueRequest]) -> list[Refusal | 
 
     The risk hook, and claims by device, payer and phone, are only looked at when a coupon is claimed.
     """
-    known = _look_up(turn.connection, requests)
+    known = _look_up(turn, requests)
     return [_would_refuse(turn, request, known) for request in requests]
 
 
@@ -90,8 +95,8 @@ def _would_refuse(turn: Turn, request: IssueRequest, known: _Known) -> Refusal |
     reason = (
         _terms_against(turn, offer)
         or peek_state(connection, offer).refusal
-        or _member_against(connection, request, offer, known.holders.get(request.member_id))
-        or _campaign_against(turn, request, known.campaigns)
+        or _member_against(connection, request, offer, known)
+        or _campaign_against(turn, request, known)
     )
     if reason is not None:
         return reason
@@ -102,14 +107,16 @@ def _would_refuse(turn: Turn, request: IssueRequest, known: _Known) -> Refusal |
     return Refusal.MEMBER_LIMIT if full else None
 
 
-def _look_up(connection: Connection, requests: Sequence[IssueRequest]) -> _Known:
+def _look_up(turn: Turn, requests: Sequence[IssueRequest]) -> _Known:
+    connection = turn.connection
     campaigns = {}
     for campaign_id in sorted({one.campaign_id for one in requests if one.campaign_id is not None}):
         rows = fetch(connection, _CAMPAIGN, (campaign_id,))
         if rows:
-            campaigns[campaign_id] = (int(rows[0][0]), int(rows[0][1]))
+            campaigns[campaign_id] = (int(rows[0][0]), int(rows[0][1]), rows[0][2])
     book = read_offers(connection, {one.offer_id for one in requests})
-    return _Known(book, read_holders(connection, [one.member_id for one in requests]), campaigns)
+    holders = read_holders(connection, [one.member_id for one in requests])
+    return _Known(book, holders, campaigns, read_holdouts(connection, turn.now))
 
 
 def _issue_one(turn: Turn, request: IssueRequest, known: _Known) -> Outcome:
@@ -119,8 +126,8 @@ def _issue_one(turn: Turn, request: IssueRequest, known: _Known) -> Outcome:
         return refusal(Refusal.OFFER_UNUSABLE if unusable else Refusal.UNKNOWN_OFFER)
     reason = (
         _offer_against(turn, offer)
-        or _member_against(turn.connection, request, offer, known.holders.get(request.member_id))
-        or _campaign_against(turn, request, known.campaigns)
+        or _member_against(turn.connection, request, offer, known)
+        or _campaign_against(turn, request, known)
         or _risk_against(turn, request)
         or _limits_against(turn, request, offer)
     )
@@ -156,9 +163,8 @@ def _terms_against(turn: Turn, offer: Offer) -> Refusal | None:
     return None
 
 
-def _member_against(
-    connection: Connection, request: IssueRequest, offer: Offer, holder: Holder | None
-) -> Refusal | None:
+def _member_against(connection: Connection, request: IssueRequest, offer: Offer, known: _Known) -> Refusal | None:
+    holder = known.holders.get(request.member_id)
     if holder is None:
         return Refusal.UNKNOWN_MEMBER
     if holder.kind == "blocked" or not (holder.eligible or request.service):
@@ -167,10 +173,12 @@ def _member_against(
         return Refusal.NOT_IN_SEGMENT
     if request.service and request.campaign_id is None:
         return None
-    return Refusal.HELD_OUT if _held_out(connection, request) else None
+    if _held_by_sends(connection, request):
+        return Refusal.HELD_OUT
+    return _group_against(connection, request, known.holdouts)
 
 
-def _held_out(connection: Connection, request: IssueRequest) -> bool:
+def _held_by_sends(connection: Connection, request: IssueRequest) -> bool:
     """Tell whether the member, or one of their household, is kept from the campaign or from one with this offer."""
     for (campaign_id,) in fetch(connection, _HELD_OUT, (request.member_id, request.member_id)):
         if campaign_id == request.campaign_id:
@@ -181,13 +189,32 @@ def _held_out(connection: Connection, request: IssueRequest) -> bool:
     return False
 
 
-def _campaign_against(turn: Turn, request: IssueRequest, campaigns: Mapping[str, tuple[int, int]]) -> Refusal | None:
+def _group_against(connection: Connection, request: IssueRequest, known: Holdouts) -> Refusal | None:
+    """Say whether the groups of campaigns speak against a coupon, whatever was sent yet."""
+    kept = known.of(connection, request.member_id)
+    if kept.everything and (request.campaign_id is not None or _named_by_campaign(connection, request.offer_id)):
+        return Refusal.HELD_OUT
+    for campaign_id in kept.campaigns:
+        if campaign_id == request.campaign_id or request.offer_id in known.campaigns[campaign_id].offers:
+            return Refusal.HELD_OUT
+    own = known.campaigns.get(request.campaign_id or "")
+    if own is not None and not own.open and own.campaign_id not in kept.assigned:
+        return Refusal.NOT_IN_AUDIENCE
+    return None
+
+
+def _named_by_campaign(connection: Connection, offer_id: str) -> bool:
+    return any(offer_id in orjson.loads(text) for (text,) in fetch(connection, _NAMED) if text)
+
+
+def _campaign_against(turn: Turn, request: IssueRequest, known: _Known) -> Refusal | None:
     if request.campaign_id is None:
         return None
-    if request.campaign_id not in campaigns:
+    if request.campaign_id not in known.campaigns:
         return Refusal.UNKNOWN_CAMPAIGN
-    start, end = campaigns[request.campaign_id]
-    return None if start <= to_micros(turn.now) < end else Refusal.CAMPAIGN_NOT_RUNNING
+    start, end, status = known.campaigns[request.campaign_id]
+    running = status in (None, "running") and start <= to_micros(turn.now) < end
+    return None if running else Refusal.CAMPAIGN_NOT_RUNNING
 
 
 def _risk_against(turn: Turn, request: IssueRequest) -> Refusal | None:

@@ -89,23 +89,31 @@ class KeptPlan:
 
 
 def keep_plan(
-    home: Path, plan: OfferPlan, scores: OfferScores, multipliers: Multipliers, facts: OfferFacts | None = None
+    home: Path,
+    plan: OfferPlan,
+    scores: OfferScores,
+    multipliers: Multipliers,
+    facts: OfferFacts | None = None,
+    considered: IdIndex | None = None,
 ) -> Path:
     """Keep what a plan gave to whom in place of the campaign's plan before; return the file.
 
     Args:
         facts: of the plan's offers; None: members whom it did not consider are offered nothing.
+        considered: who was considered, those of the plan among them; None: nobody else.
     """
+    everybody = scores.members if considered is None else considered
     given, offer = plan.explored.plan.member_row, plan.explored.plan.offer_row
     order = np.argsort(given, kind="stable")
     at = (given[order], offer[order])
+    place = everybody.rows(scores.members.ids(at[0]))[0]
     path = plan_path(home, multipliers.campaign_id).with_suffix(SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     arrays: dict[str, Any] = {
         "multipliers": np.frombuffer(orjson.dumps(multipliers.as_json()), np.uint8),
-        "members": scores.members.keys,
-        "member_row": at[0].astype(np.int32),
+        "members": everybody.keys,
+        "member_row": place.astype(np.int32),
         "offer_row": at[1].astype(np.int32),
         "profit_cents": scores.expected_profit_cents[at].astype(np.float32),
         "redemption": scores.redemption_probability[at].astype(np.float32),

@@ -94,7 +94,18 @@ def make_plan(scores: OfferScores, allowed: BoolMatrix, request: PlanRequest) ->
     """
     profit = np.where(allowed, scores.expected_profit_cents, np.nan).astype(np.float32)
     arrays = Arrays(profit, plan_cost(scores, request.offers), scores.standard_error_cents, request.pessimism)
-    terms = _terms(request)
+    return plan_arrays(arrays, scores, request)
+
+
+def plan_arrays(arrays: Arrays, scores: OfferScores, request: PlanRequest) -> OfferPlan:
+    """Allocate offers to members, where profits and costs are prepared: in memory, or mapped from files.
+
+    Args:
+        arrays: profits, NaN where an offer may not be given, and costs as plan_cost() makes them.
+        scores: of the same pairs; looked at where coupons are given.
+    Raises: as make_plan().
+    """
+    terms = plan_terms(request)
     explored = allocate_exploring(arrays, terms, request.explore, np.random.default_rng(request.seed))
     curve = _curve(arrays, terms, request.budget_cents)
     return OfferPlan(explored, _figures(scores, explored, request, curve), curve)
@@ -139,7 +150,8 @@ def multipliers_of(plan: OfferPlan, scores: OfferScores, campaign_id: str | None
     )
 
 
-def _terms(request: PlanRequest) -> Terms:
+def plan_terms(request: PlanRequest) -> Terms:
+    """Return what allocation keeps to; budgets are in thousandths of a cent."""
     limits: list[Limit] = [stock(request.stock_left)]
     if request.budget_cents is not None:
         limits.insert(0, budget(PARTS * request.budget_cents))

@@ -57,6 +57,7 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "这张券暂不能使用，请联系客服。",
     ),
     Refusal.UNKNOWN_CAMPAIGN: ("The campaign of this coupon does not exist.", "没有这张券对应的营销活动。"),
+    Refusal.NOT_IN_AUDIENCE: ("This campaign is not for this member.", "该会员不在此营销活动的目标人群内。"),
     Refusal.CAMPAIGN_NOT_RUNNING: ("The campaign of this coupon is not running.", "这张券对应的营销活动未在进行。"),
     Refusal.UNKNOWN_COUPON: ("This coupon does not exist.", "没有找到这张券。"),
     Refusal.UNKNOWN_CODE: ("This code is not valid; please show a new one.", "券码无效，请重新出示。"),

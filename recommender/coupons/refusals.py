@@ -42,6 +42,7 @@ class Refusal(StrEnum):
     RISK_REFUSED = "risk_refused"
     UNKNOWN_CAMPAIGN = "unknown_campaign"
     CAMPAIGN_NOT_RUNNING = "campaign_not_running"
+    NOT_IN_AUDIENCE = "not_in_audience"
     # The coupon.
     UNKNOWN_COUPON = "unknown_coupon"
     UNKNOWN_CODE = "unknown_code"

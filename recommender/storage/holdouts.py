@@ -12,13 +12,14 @@ import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.events import member_subject, subject_key
-from recommender.experiments import BUCKETS, unit_number
+from recommender.experiments import BUCKETS, bucket_of
 from recommender.storage.statements import execute, fetch, marks, next_sequence
 from recommender.storage.types import from_micros, to_micros
 
 HOUSEHOLD = "household"
 """Namespace of units that are households."""
 TREATED = "treated"
+TRIGGERED_KIND = "triggered"
 WASH_OUT = timedelta(days=14)
 """Of each quarter: while what units got in the quarter before still works, nothing is concluded from the global
 holdout."""
@@ -28,8 +29,8 @@ _PERIOD = "SELECT period, starts_at, ends_at, share, salt FROM holdout_periods"
 _NOW = f"{_PERIOD} WHERE starts_at <= ? AND ends_at > ?"
 _ADD = "INSERT INTO holdout_periods (period, starts_at, ends_at, share, salt) VALUES (?, ?, ?, ?, ?)"
 _CAMPAIGNS = """
-SELECT s.campaign_id, s.status, s.salt, s.settings, c.offers FROM campaign_states s
-JOIN campaigns c ON c.campaign_id = s.campaign_id WHERE s.status NOT IN ('draft', 'cancelled')"""
+SELECT s.campaign_id, s.kind, s.status, s.salt, s.settings, c.offers FROM campaign_states s
+JOIN campaigns c ON c.campaign_id = s.campaign_id WHERE s.status NOT IN ('draft', 'cancelled', 'finished')"""
 _HOUSEHOLD = "SELECT household_id FROM members WHERE member_id = ? AND household_id IS NOT NULL"
 _STORED = """
 SELECT campaign_id, arm, CASE WHEN member_id = ? THEN 1 ELSE 0 END FROM campaign_members WHERE member_id = ?
@@ -60,14 +61,15 @@ class Period:
 
     def holds(self, unit: str) -> bool:
         """Tell whether a unit is kept back."""
-        return unit_number(self.salt, unit) % BUCKETS < self.share
+        return bucket_of(self.salt, unit) < self.share
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnCampaign:
     """What says whom a campaign keeps back, and whom it may reach.
 
-    share: of the holdout, in buckets.  offers: its offers.  everybody: its audience is not restricted.
+    share: of the holdout, in buckets.  offers: its offers.
+    open: whoever comes may get its coupons; False: only who was found in its audience, or met what triggers it.
     """
 
     campaign_id: str
@@ -75,16 +77,18 @@ class DrawnCampaign:
     salt: str
     share: int
     offers: frozenset[str]
-    everybody: bool
+    open: bool
 
     def holds(self, unit: str) -> bool:
         """Tell whether a unit is kept back."""
-        return unit_number(self.salt, unit) % BUCKETS < self.share
+        return bucket_of(self.salt, unit) < self.share
 
 
 @dataclass(frozen=True, slots=True)
 class Holdouts:
-    """All that is needed to say from what a member is kept back at a time; campaigns: not drafts, by id."""
+    """All that is needed to say from what a member is kept back at a time; campaigns: by id, those
+    that are planned and not over.
+    """
 
     period: Period | None
     campaigns: Mapping[str, DrawnCampaign]
@@ -100,7 +104,7 @@ class Holdouts:
         units = units_of(connection, member_id)
         stored = fetch(connection, _STORED, (member_id,) * 3) if self.campaigns else []
         assigned = {campaign for campaign, _, own in stored if own}
-        held = {campaign for campaign, arm, _ in stored if arm != TREATED}
+        held = {campaign for campaign, arm, _ in stored if arm != TREATED and campaign in self.campaigns}
         held |= {
             one.campaign_id
             for one in self.campaigns.values()
@@ -181,7 +185,7 @@ def _period(row: Sequence[Any]) -> Period:
 
 
 def _campaign(row: Sequence[Any]) -> DrawnCampaign:
-    campaign_id, status, salt, settings, offers = row
+    campaign_id, kind, status, salt, settings, offers = row
     document = orjson.loads(settings)
     return DrawnCampaign(
         campaign_id,
@@ -189,5 +193,5 @@ def _campaign(row: Sequence[Any]) -> DrawnCampaign:
         salt,
         round(document["holdout_share"] * BUCKETS),
         frozenset(orjson.loads(offers) if offers else ()),
-        not document.get("audience"),
+        kind != TRIGGERED_KIND and not document.get("audience"),
     )
