@@ -291,6 +291,16 @@ class CoreSettings:
             maximum=1,
         ),
     )
+    global_holdout_share: float = field(
+        default=0.02,
+        metadata=setting(
+            "Share of the households, or members without one, who are kept back from all campaigns, drawn anew each"
+            " quarter; a quarter keeps the share it was drawn with.",
+            unit="share of the units",
+            minimum=0,
+            maximum=0.5,
+        ),
+    )
     contact_cost_cents: float = field(
         default=0.0,
         metadata=setting("What sending one offer to one member costs.", unit="cents", minimum=0),

@@ -12,6 +12,7 @@ from recommender.settings import CoreSettings, read_settings
 from training.allocate_command import allocate
 from training.model_commands import Moment
 from training.place import open_place
+from training.plan_command import plan
 
 OUTCOMES = ("profit", "redemption")
 
@@ -51,3 +52,4 @@ def score(pairs: Path, at: datetime, outcome: str, bundle_id: str | None, out: P
 
 
 offers.add_command(allocate)
+offers.add_command(plan)

@@ -67,16 +67,11 @@ def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer) -> PlannedOffe
     Raises: NotFoundError if there is no such campaign; InputError if no offer can be given then, or as make_plan().
     """
     with database.read() as connection:
-        offers, unusable = _offers(connection, ask)
-        budget = _budget(connection, ask)
-        left = tuple(_stock_left(connection, offer) for offer in offers)
+        offers, unusable = usable_offers(connection, ask)
+        budget = budget_left(connection, ask)
+        left = tuple(stock_left(connection, offer) for offer in offers)
     if not offers:
-        raise InputError(
-            "There is no offer that can be given at this time.",
-            field="campaign" if ask.campaign_id else "at",
-            value=ask.campaign_id or ask.at.isoformat(),
-            accepted="; ".join(f"{offer}: {why}" for offer, why in sorted(unusable.items())) or "offers valid then",
-        )
+        raise no_offer(ask, unusable)
     scores = scorer([offer.offer_id for offer in offers])
     with database.read() as connection:
         eligibility = read_eligibility(connection, scores.members, offers, ask.campaign_id, ask.at)
@@ -88,14 +83,24 @@ def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer) -> PlannedOffe
         ask.per_member,
         ask.explore,
         ask.pessimism,
-        _seed(ask),
+        seed_of(ask),
     )
     return PlannedOffers(
         make_plan(scores, eligibility.allowed, request), scores, budget, eligibility.left_out, unusable
     )
 
 
-def _offers(connection: Connection, ask: PlanAsk) -> tuple[tuple[Offer, ...], dict[str, str]]:
+def no_offer(ask: PlanAsk, unusable: Mapping[str, str]) -> InputError:
+    """Return the error that no offer can be given."""
+    return InputError(
+        "There is no offer that can be given at this time.",
+        field="campaign" if ask.campaign_id else "at",
+        value=ask.campaign_id or ask.at.isoformat(),
+        accepted="; ".join(f"{offer}: {why}" for offer, why in sorted(unusable.items())) or "offers valid then",
+    )
+
+
+def usable_offers(connection: Connection, ask: PlanAsk) -> tuple[tuple[Offer, ...], dict[str, str]]:
     """Return the offers of a plan, and why others of the campaign are not among them."""
     wanted: list[str] | None = None
     begins = ask.at
@@ -135,7 +140,7 @@ def _not_then(offer: Offer, at: datetime) -> str | None:
     return None
 
 
-def _budget(connection: Connection, ask: PlanAsk) -> int | None:
+def budget_left(connection: Connection, ask: PlanAsk) -> int | None:
     """Return what may be granted: the budget asked for, but no more than what is left of the campaign's."""
     if ask.campaign_id is None:
         return ask.budget_cents
@@ -146,14 +151,15 @@ def _budget(connection: Connection, ask: PlanAsk) -> int | None:
     return left if ask.budget_cents is None else min(ask.budget_cents, left)
 
 
-def _stock_left(connection: Connection, offer: Offer) -> int | None:
+def stock_left(connection: Connection, offer: Offer) -> int | None:
+    """Return how many coupons of an offer are left; None: any number."""
     if offer.stock is None:
         return None
     elsewhere = int(fetch(connection, _ELSEWHERE, (offer.offer_id,))[0][0])
     return max(offer.stock - used(connection, Count.STOCK, offer.offer_id) - elsewhere, 0)
 
 
-def _seed(ask: PlanAsk) -> int:
+def seed_of(ask: PlanAsk) -> int:
     """Return the seed of the lots: a plan made again for the same campaign and day draws the same."""
     text = f"{ask.campaign_id or ''}\0{ask.at.date().isoformat()}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())

@@ -104,16 +104,21 @@ class OfferScorer:
             past=np.array([began, scene.past.average_rate], np.float32),
         )
 
-    def chunks(self, offer_ids: Sequence[str]) -> Iterator[OfferScores]:
-        """Yield the scores of all members, some members after the others, so that memory stays bounded."""
+    def chunks(self, offer_ids: Sequence[str], members: RowVector | None = None) -> Iterator[OfferScores]:
+        """Yield the scores of members, some after the others, so that memory stays bounded.
+
+        Args:
+            members: their rows, int32, rising, distinct; None: all.
+        """
         rows = self.offer_rows(offer_ids)
         scene = self._scene(rows)
         own = self._own_share(rows)
         step = max(1, CELLS_AT_ONCE // max(len(rows), 1))
-        n = len(self.members)
+        n = len(self.members) if members is None else len(members)
         for first in range(0, max(n, 1), step):
             last = min(first + step, n)
-            features = scene.features(first, last)
+            chosen = slice(first, last) if members is None else members[first:last]
+            features = scene.features(first, last) if members is None else scene.features_of(members[first:last])
             size = last - first
             flat = features.reshape(size * len(rows), features.shape[2])
             found = self.models.profit.scores(flat, _economics(scene, own, np.tile(np.arange(len(rows)), size)))
@@ -121,7 +126,7 @@ class OfferScorer:
                 name: getattr(found, part).reshape(size, len(rows)).astype(np.float32)
                 for name, part in zip(MATRICES, _PARTS, strict=True)
             }
-            yield self._offer_scores(IdIndex(self.members.keys[first:last]), offer_ids, matrices)
+            yield self._offer_scores(IdIndex(self.members.keys[chosen]), offer_ids, matrices)
 
     def pairs(self, asked: PairQuestion) -> PairScores:
         """Return the scores of pairs, in their order."""

@@ -19,7 +19,7 @@ from recommender.errors import ConflictError, MemberwiseError, NotFoundError
 from recommender.storage.statements import execute, fetch, next_sequence
 from recommender.storage.types import from_micros, to_micros
 
-LEASE = timedelta(seconds=120)
+LEASE = timedelta(seconds=300)
 """How long a planner that does not report counts as alive."""
 _COLUMNS = (
     "plan_id, campaign_id, status, version, requested_at, requested_by, step, progress, lease_until, finished_at,"

@@ -1,0 +1,219 @@
+"""Plans of campaigns: groups drawn before eligibility, like compared with like, budgets kept, failures told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recommender.campaigns.assignments import all_assignments, count_assignments
+from recommender.campaigns.campaign import By, Campaign, CampaignTerms
+from recommender.campaigns.holdout import Arm, bucket_of
+from recommender.campaigns.lifecycle import Action, Status
+from recommender.campaigns.plans import PlanStatus, get_plan, latest_plan, request_plan, take_plan, waiting_plans
+from recommender.campaigns.store import change_terms, create_campaign, get_campaign, move
+from recommender.coupons.kept_plans import KeptPlans
+from recommender.errors import ConflictError
+from recommender.settings import CoreSettings
+from recommender.storage.database import Database, open_database
+from recommender.storage.holdouts import find_period
+from recommender.storage.statements import execute, fetch
+from tests.training.shops import (
+    END,
+    MEMBERS,
+    NOW,
+    SETTINGS,
+    open_shop,
+    purchases,
+    put_campaigns,
+    put_catalog,
+    put_events,
+)
+from training.campaign_plan import plan_campaign
+from training.place import Place
+from training.plan_command import make_next
+from training.progress import Silent
+from training.train import train
+
+TERMS = CampaignTerms(
+    "Spring", END, NOW + timedelta(days=14), 400, ("new0", "new1"), {"holdout_share": 0.3, "explore": 0.0}
+)
+BY = By("ann", NOW)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The models of a shop with coupons."""
+    place = open_shop(tmp_path_factory.mktemp("trained"))
+    put_campaigns(place.database)
+    train(place, SETTINGS, None, True, NOW, Silent())
+    place.database.dispose()
+    return place.settings.models
+
+
+@pytest.fixture
+def shop(bundles: Path, tmp_path: Path, database_url: str) -> Iterator[Place]:
+    """The same shop on each database."""
+    settings = CoreSettings(home=tmp_path, models=bundles, hash_key="0123456789abcdef", database_url=database_url)
+    database = open_database(settings)
+    put_catalog(database)
+    put_events(database, [event for event in purchases() if event.occurred_at < END])
+    put_campaigns(database)
+    yield Place(database, settings)
+    database.dispose()
+
+
+def create(database: Database, campaign_id: str = "c1", **changes: Any) -> Campaign:
+    with database.write() as connection:
+        return create_campaign(connection, campaign_id, replace(TERMS, **changes), BY)
+
+
+def plan(place: Place, campaign_id: str = "c1") -> dict[str, Any]:
+    with place.database.write() as connection:
+        request_plan(connection, campaign_id, BY)
+        job = take_plan(connection, NOW)
+    assert job is not None
+    return dict(plan_campaign(place, place.registry.open(None), job, lambda: NOW))
+
+
+def rows_of(place: Place, campaign_id: str = "c1") -> dict[str, Any]:
+    return {row.member_id: row for page in all_assignments(place.database, campaign_id) for row in page}
+
+
+def test_everybody_is_drawn_before_it_is_asked_who_may_have_what(shop: Place) -> None:
+    with shop.database.write() as connection:
+        execute(connection, "UPDATE members SET kind = 'employee' WHERE member_id IN ('m01', 'm02')", ())
+        execute(connection, "UPDATE members SET household_id = 'h' WHERE member_id IN ('m05', 'm06', 'm07')", ())
+    campaign = create(shop.database)
+    figures = plan(shop)
+    rows = rows_of(shop)
+    with shop.database.read() as connection:
+        period = find_period(connection, NOW)
+        now = get_campaign(connection, "c1")
+        counts = count_assignments(connection, "c1")
+        units = {row[0] for row in fetch(connection, "SELECT unit FROM holdout_units WHERE scope = 'c1'")}
+    assert period is not None
+    assert rows.keys() == set(MEMBERS) - {"m01", "m02"}  # employees are not learned from
+    for row in rows.values():
+        unit = "household:h" if row.member_id in ("m05", "m06", "m07") else f"member:{row.member_id}"
+        held = bucket_of(campaign.salt, unit) < 3000
+        everywhere = bucket_of(period.salt, unit) < period.share
+        assert row.unit == unit
+        assert row.arm is (Arm.GLOBAL_HOLDOUT if everywhere else Arm.HOLDOUT if held else Arm.TREATED)
+        assert row.propensity == pytest.approx(0.7 * 0.98)
+    assert units == {row.unit for row in rows.values() if row.arm is Arm.HOLDOUT}
+    assert (now.status, now.plan_id is not None) == (Status.PLANNED, True)
+    assert figures["members"] == 38
+    assert figures["groups"] == {arm.value: counts.get(arm, (0, 0))[0] for arm in Arm}
+    assert figures["reach"] == counts[Arm.TREATED][1]
+    assert figures["planned_cost_cents"] <= 400
+
+
+def test_those_kept_back_would_have_got_what_the_same_prices_give(shop: Place) -> None:
+    create(shop.database, budget_cents=None)
+    plan(shop)
+    rows = rows_of(shop)
+    # Without a budget everybody gets the offer that earns most, if any earns something; so would the control group.
+    from training.offer_scores import OfferScorer
+
+    scores = OfferScorer(shop, shop.registry.open(None), NOW).scores(["new0", "new1"])
+    best = {
+        member: (int(row.argmax()), float(row.max()))
+        for member, row in zip(
+            scores.members.ids(np.arange(len(scores.members))), scores.expected_profit_cents, strict=True
+        )
+    }
+    assert {row.arm for row in rows.values()} >= {Arm.TREATED, Arm.HOLDOUT}
+    for member, row in rows.items():
+        place, cents = best[member]
+        assert row.offer_id == (f"new{place}" if cents > 0 else None)
+        if cents > 0:
+            assert row.profit_cents == pytest.approx(cents, abs=1e-3)
+            assert row.offer_propensity == 1.0
+
+
+def test_a_plan_made_again_replaces_the_one_before(shop: Place) -> None:
+    create(shop.database)
+    plan(shop)
+    before = rows_of(shop)
+    with shop.database.write() as connection:
+        campaign = get_campaign(connection, "c1")
+        change_terms(connection, "c1", replace(campaign.terms, settings={"holdout_share": 0.0}), BY)
+    figures = plan(shop)
+    after = rows_of(shop)
+    assert after.keys() == before.keys()
+    assert all(row.arm is not Arm.HOLDOUT for row in after.values())
+    assert (figures["power"], figures["warnings"][-1]) == (None, "the_effect_cannot_be_measured")
+    with shop.database.read() as connection:
+        assert fetch(connection, "SELECT COUNT(*) FROM holdout_units WHERE scope = 'c1'") == [(0,)]
+
+
+def test_the_kept_plan_gives_those_kept_back_nothing(shop: Place) -> None:
+    create(shop.database, budget_cents=None)
+    plan(shop)
+    (kept,) = KeptPlans(shop.settings.home).current()
+    for member, row in rows_of(shop).items():
+        given = kept.of(member)
+        assert given is not None
+        wanted = [row.offer_id] if row.arm is Arm.TREATED and row.offer_id else []
+        assert [one.offer_id for one in given] == wanted
+    assert kept.of("stranger") is None
+
+
+def test_a_plan_that_is_not_wanted_any_more_changes_nothing(shop: Place) -> None:
+    create(shop.database)
+    with shop.database.write() as connection:
+        request_plan(connection, "c1", BY)
+        job = take_plan(connection, NOW)
+        assert job is not None
+        move(connection, "c1", Action.CANCEL, BY)
+    with pytest.raises(ConflictError):
+        plan_campaign(shop, shop.registry.open(None), job, lambda: NOW)
+    with shop.database.read() as connection:
+        assert get_campaign(connection, "c1").status is Status.CANCELLED
+        assert get_plan(connection, job.plan_id).status is PlanStatus.RUNNING
+
+
+def test_a_dead_planner_is_followed_by_another(shop: Place) -> None:
+    create(shop.database)
+    with shop.database.write() as connection:
+        first = request_plan(connection, "c1", BY)
+        assert request_plan(connection, "c1", BY).plan_id == first.plan_id
+        assert take_plan(connection, NOW) is not None
+        assert take_plan(connection, NOW) is None
+        assert waiting_plans(connection, NOW) == 0
+        assert waiting_plans(connection, NOW + timedelta(minutes=6)) == 1
+        again = take_plan(connection, NOW + timedelta(minutes=6))
+    assert again is not None
+    assert again.plan_id == first.plan_id
+
+
+def test_a_campaign_whose_offers_are_over_says_which_and_why(shop: Place) -> None:
+    with shop.database.write() as connection:
+        micros = int((NOW - timedelta(days=1)).timestamp() * 1e6)
+        execute(connection, "UPDATE offers SET valid_until = ?", (micros,))
+    create(shop.database)
+    with shop.database.write() as connection:
+        request_plan(connection, "c1", BY)
+    assert make_next(shop) is True
+    assert make_next(shop) is False
+    with shop.database.read() as connection:
+        job = latest_plan(connection, "c1")
+        campaign = get_campaign(connection, "c1")
+    assert job is not None
+    assert job.status is PlanStatus.FAILED
+    assert job.error is not None
+    assert "new0: It ended at" in job.error
+    assert campaign.status is Status.DRAFT
+
+
+def test_a_contact_that_costs_more_than_a_coupon_earns_reaches_nobody(shop: Place) -> None:
+    create(shop.database, budget_cents=None, settings={"contact_cents": 100_000, "explore": 0})
+    figures = plan(shop)
+    assert (figures["reach"], figures["control"]) == (0, 0)
+    assert "nobody_gets_an_offer" in figures["warnings"]
