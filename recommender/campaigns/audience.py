@@ -42,12 +42,13 @@ class Rules:
     """Who may be reached.
 
     purpose, channel: of the consent that is needed; purpose None: none is.
-    held_out, capped: tell which units ("household:ID" or "member:ID", bytes) are kept back, or had enough messages.
+    held_out: who is kept back, bool, (n,), of all members of the features.
+    capped: tells which units ("household:ID" or "member:ID", bytes) had enough messages.
     """
 
     purpose: str | None = "push"
     channel: str | None = None
-    held_out: Callable[[Units], BoolVector] | None = None
+    held_out: BoolVector | None = None
     capped: Callable[[Units], BoolVector] | None = None
 
 
@@ -90,11 +91,10 @@ def select(ground: Ground, expression: Expression, rules: Rules | None = None) -
         counts[reason] = int(np.count_nonzero(left & mask))
         left &= ~mask
     rows = np.flatnonzero(left).astype(np.int32)
-    for reason, tell in ((LeftOut.HELD_OUT, rules.held_out), (LeftOut.CAPPED, rules.capped)):
-        if tell is not None:
-            gone = tell(features.units(rows))
-            counts[reason] = int(np.count_nonzero(gone))
-            rows = rows[~gone]
+    if rules.capped is not None:
+        gone = rules.capped(features.units(rows))
+        counts[LeftOut.CAPPED] = int(np.count_nonzero(gone))
+        rows = rows[~gone]
     if len(features.extra):
         rows = rows[np.argsort(features.keys()[rows], kind="stable")]
     return Selection(features, rows, counts)
@@ -112,6 +112,8 @@ def _reasons(ground: Ground, rules: Rules) -> list[tuple[LeftOut, BoolVector]]:
     ]
     if rules.purpose is not None:
         found.append((LeftOut.NO_CONSENT, ~granted(columns.latest(rules.purpose, rules.channel))))
+    if rules.held_out is not None:
+        found.append((LeftOut.HELD_OUT, rules.held_out))
     return found
 
 

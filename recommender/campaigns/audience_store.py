@@ -66,13 +66,15 @@ def open_ground(
 def save_audience(
     connection: Connection, audience_id: str, name: str, expression: object, created_by: str, now: datetime
 ) -> Audience:
-    """Save a new version of an audience, inside a write transaction.
+    """Save a new version of an audience, inside a write transaction; what is as it was keeps its version.
 
     Raises: InputError if the expression cannot be read, names what does not exist, or comes back to itself.
     """
     parse_expression(expression)
     _check_names(connection, audience_id, expression)
     latest = find_audience(connection, audience_id)
+    if latest is not None and (latest.name, latest.expression) == (name, expression):
+        return latest
     version = 1 if latest is None else latest.version + 1
     saved = Audience(audience_id, version, name, expression, now, created_by)
     row: dict[str, object] = {field: getattr(saved, field) for field in Audience.__slots__}

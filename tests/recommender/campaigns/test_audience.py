@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recommender.campaigns.audience import LeftOut, Rules, Selection, Units, parse_expression, select
+from recommender.campaigns.audience import LeftOut, Rules, Selection, parse_expression, select
 from recommender.campaigns.audience_store import check_expression, find_audience, list_audiences, save_audience
 from recommender.campaigns.feature_files import current_generation, read_features, remove_others
 from recommender.campaigns.feature_refresh import is_due
@@ -82,10 +82,8 @@ def test_an_audience_may_match_nobody(place: Place) -> None:
 
 
 def test_units_that_are_kept_back_or_had_enough_are_left_out(place: Place) -> None:
-    def held_out(units: Units) -> Any:
-        return units == b"household:h1"
-
-    found = _select(place, {"everyone": True}, Rules(held_out=held_out, capped=lambda units: units == b"member:ben"))
+    kept = np.array([name == "anna" for name in ("anna", "ben", "cora", "dan", "eve")])
+    found = _select(place, {"everyone": True}, Rules(held_out=kept, capped=lambda units: units == b"member:ben"))
     assert len(found) == 0
     assert found.left_out[LeftOut.HELD_OUT] == 1
     assert found.left_out[LeftOut.CAPPED] == 1
