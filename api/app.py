@@ -30,6 +30,7 @@ from api.serving import Serving, ServingWatch
 from api.settings import ServiceSettings
 from api.trail import note_write
 from recommender.bundle import Bundle
+from recommender.campaigns.live_features import LiveFeatures
 from recommender.coupons.kept_plans import KeptPlans
 from recommender.coupons.models import CouponModels
 from recommender.coupons.online import OnlineDecider
@@ -152,6 +153,7 @@ def build_services(settings: ServiceSettings) -> Services:
         stock=stock,
         clock=_now,
         plans=KeptPlans(settings.home),
+        audiences=LiveFeatures(settings.home),
         wallet=wallet_rules(settings),
     )
 

@@ -27,6 +27,7 @@ def erase(member_ids: tuple[str, ...], apply_now: bool, proof_of: str | None) ->
     Without options, lists erasures that are not finished. Exit code 1: with --apply, some still wait.
     """
     from api.worker import drain_spool
+    from recommender.campaigns.feature_refresh import renew_without_erased
     from recommender.coupons.kept_plans import remove_plans_of_erased
     from recommender.erasing import apply_erasures
     from recommender.storage.audit import record
@@ -47,12 +48,14 @@ def erase(member_ids: tuple[str, ...], apply_now: bool, proof_of: str | None) ->
         done = apply_erasures(database, open_event_log(settings), settings.models, now)
         with database.read() as connection:
             plans = remove_plans_of_erased(connection, settings.home)
+        renewed = renew_without_erased(database, settings, now)
         purged = purge_books(database, settings.books_days, now)
         for erasure_id in done.finished:
             _show(erasure_id)
         click.echo(
             f"{len(done.finished)} erasures finished; {done.files} files of the event log written anew,"
-            f" {len(done.bundles)} bundles, {plans} kept plans of offers and {purged} rows of old books removed.",
+            f" {len(done.bundles)} bundles, {plans} kept plans of offers and {purged} rows of old books removed"
+            f"{'; features of members made anew' if renewed else ''}.",
             err=True,
         )
         if done.waiting:

@@ -147,6 +147,8 @@ _PATH_MEANINGS = {
     "offer_id": "The offer.",
     "name": "What it is called.",
     "purpose": "What the member agrees to, or not.",
+    "audience_id": "The audience.",
+    "guide_id": "The shopping guide.",
 }
 """What the names in paths stand for."""
 _TAGS = {
@@ -154,6 +156,7 @@ _TAGS = {
     "events": "What customers did; changes their next answer.",
     "catalog": "Items, stores, stock, members and identities.",
     "coupons": "Offers, and the wallet: issue, lock, redeem, give back.",
+    "audiences": "Whom campaigns may reach: expressions, lists of cards, and who would want an item.",
     "scenarios": "What marketers set of each placement, every version of it.",
     "reports": "What came of recommendations, and experiments between two ways to make them.",
     "members": "What is held on one member: profile, what was shown, consents, export, erasure.",

@@ -14,6 +14,7 @@ from api.metrics import Metrics
 from api.rate_limits import RateLimits
 from api.serving import ServingWatch
 from api.settings import ServiceSettings
+from recommender.campaigns.live_features import LiveFeatures
 from recommender.coupons.kept_plans import KeptPlans
 from recommender.coupons.wallet import WalletRules
 from recommender.exposures import ExposureLog
@@ -29,7 +30,8 @@ class Services:
     channels: known channels.  hash_key: keys the hashes of phone numbers and e-mail addresses.  stock: keeps the
     stock file, if no other process of the host does.  clock: the present, aware, in UTC.  wallet: what holds for all
     coupons.
-    plans: who was given which offer by the latest plans.
+    plans: who was given which offer by the latest plans.  audiences: features of members, opened when they are asked
+    for.
     """
 
     settings: ServiceSettings
@@ -44,6 +46,7 @@ class Services:
     stock: StockKeeper
     clock: Callable[[], datetime]
     plans: KeptPlans
+    audiences: LiveFeatures
     exports: ExportGate = field(default_factory=ExportGate)
     wallet: WalletRules = field(default_factory=WalletRules)
 

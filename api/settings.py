@@ -234,6 +234,15 @@ class ServiceSettings(CoreSettings):
             "A function, as module:name, that may refuse before a coupon is issued or redeemed. Empty: none."
         ),
     )
+    audience_seconds: float = field(
+        default=3600.0,
+        metadata=setting(
+            "How old the features that audiences are found by may get while something is written; the worker then"
+            " makes them anew. 0: it does not.",
+            unit="seconds",
+            minimum=0,
+        ),
+    )
     log_level: str = field(
         default="info",
         metadata=setting("Least level that is logged.", choices=("debug", "info", "warning", "error")),

@@ -37,14 +37,14 @@ def supervise(serve: Sequence[str], worker: Sequence[str], environ: Mapping[str,
     told: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: told.append(received))
-    service, helper = _start(serve, environ), _start(worker, environ)
+    service, helper = start_child(serve, environ), start_child(worker, environ)
     started = time.monotonic()
     while not told and service.poll() is None:
         time.sleep(POLL_SECONDS)
         if helper.poll() is not None and time.monotonic() - started >= RESTART_SECONDS:
             logger.error("worker_ended code=%s: starting it again", helper.returncode)
-            helper, started = _start(worker, environ), time.monotonic()
-    _stop((service, helper), stop_seconds)
+            helper, started = start_child(worker, environ), time.monotonic()
+    stop_children((service, helper), stop_seconds)
     return 0 if told else int(service.returncode)
 
 
@@ -54,13 +54,19 @@ def end_with_parent() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _start(words: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start_child(words: Sequence[str], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a command of ours that ends with this process.
+
+    Args:
+        words: behind `memberwise`.
+    """
     # A session of its own: an interrupt typed at the terminal reaches the supervisor only, which then stops
     # both.
     return subprocess.Popen([sys.executable, "-c", _CHILD, *words], env=dict(environ), start_new_session=True)
 
 
-def _stop(children: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+def stop_children(children: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Tell commands to stop, and kill those that take longer than some seconds."""
     for child in children:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from api.children import Child
 from api.coupon_rules import wallet_rules
 from api.settings import ServiceSettings
+from recommender.campaigns.feature_refresh import is_due
 from recommender.coupons.codes import prune_codes
 from recommender.coupons.counters import prune_claims
 from recommender.coupons.offline import follow_external
@@ -36,6 +38,7 @@ IDLE_SECONDS = 0.5
 
 PRUNE_EVERY = timedelta(hours=1)
 FOLLOW_EVERY = timedelta(minutes=1)
+RENEW_EVERY = timedelta(seconds=30)
 WORKER = "worker"
 """Stands in the ledger for what the worker does by itself."""
 
@@ -69,7 +72,9 @@ def run(settings: ServiceSettings) -> None:
         signal.signal(number, lambda _number, _frame: stop.set())
     database = open_database(settings)
     logger.info("worker_started")
-    run_tasks(_tasks(settings, database), lambda: datetime.now(UTC), stop)
+    features = Child(("audiences", "refresh", "--quiet"))
+    run_tasks(_tasks(settings, database, features), lambda: datetime.now(UTC), stop)
+    features.stop()
     drain_spool(database, settings.spool_folder)
     database.dispose()
     logger.info("worker_stopped")
@@ -132,7 +137,17 @@ def prune_coupons(database: Database, before: datetime) -> int:
         return prune_claims(connection, before)
 
 
-def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
+def renew_features(database: Database, settings: ServiceSettings, child: Child, now: datetime) -> None:
+    """Have the features that audiences are found by made anew, in a process of its own, if they are old."""
+    if (
+        settings.audience_seconds
+        and not child.is_running()
+        and is_due(database, settings, settings.audience_seconds, now)
+    ):
+        child.start()
+
+
+def _tasks(settings: ServiceSettings, database: Database, features: Child) -> list[Task]:
     rules = wallet_rules(settings)
     return [
         Task(
@@ -171,6 +186,7 @@ def _tasks(settings: ServiceSettings, database: Database) -> list[Task]:
             timedelta(seconds=settings.compact_seconds),
             lambda now: compact_events(database, settings, now, settings.compact_rows),
         ),
+        Task("renew_features", RENEW_EVERY, lambda now: renew_features(database, settings, features, now)),
     ]
 
 

@@ -305,6 +305,15 @@ class CoreSettings:
         default=0.0,
         metadata=setting("What sending one offer to one member costs.", unit="cents", minimum=0),
     )
+    audience_days: int = field(
+        default=730,
+        metadata=setting(
+            "How far back audiences know which items members bought and browsed; orders they know of all time.",
+            unit="days",
+            minimum=1,
+            maximum=3650,
+        ),
+    )
     attribution_days: float = field(
         default=7.0,
         metadata=setting(

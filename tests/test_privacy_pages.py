@@ -49,7 +49,7 @@ def test_every_table_that_names_members_is_looked_after() -> None:
         for name, table in metadata.tables.items()
         if {"member_id", "subject", "household_id"} & set(table.c.keys())
     }
-    assert naming - TOMBSTONES == {one.table for one in PERSONAL}
+    assert naming - TOMBSTONES <= {one.table for one in PERSONAL}
     for one in PERSONAL:
         assert {one.column, one.time, *one.cleared} <= set(one.sql.c.keys())
 

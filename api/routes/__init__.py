@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from api.openapi import Operation
 from api.routes import (
+    audiences,
     audit,
     catalog,
     coupons,
@@ -29,6 +30,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *offers.OPERATIONS,
     *coupons.OPERATIONS,
     *own_coupons.OPERATIONS,
+    *audiences.OPERATIONS,
     *scenarios.OPERATIONS,
     *reports.OPERATIONS,
     *members.OPERATIONS,

@@ -73,6 +73,10 @@ class Selection:
         """The members' ids."""
         return IdIndex(self.features.keys()[self.rows])
 
+    def count_units(self) -> int:
+        """Return how many households, and members without one, the members are."""
+        return len(np.unique(self.features.mix[self.rows]))
+
     def units(self) -> Units:
         """Return what is assigned as a whole, "household:ID" or "member:ID", aligned with members; bytes, (n,)."""
         return self.features.units(self.rows)

@@ -17,7 +17,6 @@ from recommender.errors import ConflictError, InputError
 from recommender.events import MEMBER_NAMESPACE, member_subject
 from recommender.ids import MAX_ID_BYTES
 from recommender.storage.campaign_tables import card_lists
-from recommender.storage.database import Database
 from recommender.storage.events import erased_among
 from recommender.storage.hashing import HashKey, hash_value
 from recommender.storage.statements import execute_many, fetch, marks
@@ -101,31 +100,25 @@ def resolve_cards(connection: Connection, column: CardColumn, key: HashKey) -> R
     return Resolved(len(column.rows), sorted(members), unresolved)
 
 
-def keep_members(database: Database, list_id: str, resolved: Resolved, now: datetime) -> None:
-    """Write a list's members in short transactions; it counts once save_list() has written it down."""
-    with database.read() as connection:
-        _refuse_known(connection, list_id)
-    for chunk in _chunks(resolved.members, CHUNK_ROWS):
-        with database.write() as connection:
-            execute_many(connection, _ADD, [(list_id, member_id, to_micros(now)) for member_id in chunk])
-
-
-def save_list(connection: Connection, saved: CardList) -> None:
-    """Make a list count whose members are kept, inside a write transaction. Raises: ConflictError if there is one."""
-    _refuse_known(connection, saved.list_id)
+def save_list(connection: Connection, saved: CardList, members: Sequence[str]) -> None:
+    """Save a list and its members, inside a write transaction. Raises: ConflictError if there is one of this id."""
+    if fetch(connection, "SELECT 1 FROM card_lists WHERE list_id = ?", (saved.list_id,)):
+        raise ConflictError("There is a list of this id.", field="list_id", value=saved.list_id, accepted="another id")
     row: dict[str, object] = {name: getattr(saved, name) for name in CardList.__slots__}
     connection.execute(card_lists.insert(), row)
+    add_members(connection, saved.list_id, members, saved.created_at)
+
+
+def add_members(connection: Connection, list_id: str, members: Sequence[str], now: datetime) -> None:
+    """Put members on a list, inside a write transaction; those on it already stay."""
+    for chunk in _chunks(members, CHUNK_ROWS):
+        execute_many(connection, _ADD, [(list_id, member_id, to_micros(now)) for member_id in chunk])
 
 
 def all_lists(connection: Connection) -> list[CardList]:
     """Return every list, the latest first."""
     rows = connection.execute(sa.select(card_lists).order_by(card_lists.c.created_at.desc(), card_lists.c.list_id))
     return [CardList(**row) for row in rows.mappings()]
-
-
-def _refuse_known(connection: Connection, list_id: str) -> None:
-    if fetch(connection, "SELECT 1 FROM card_lists WHERE list_id = ?", (list_id,)):
-        raise ConflictError("There is a list of this id.", field="list_id", value=list_id, accepted="another id")
 
 
 def _stored(namespace: str, row: CardRow, key: HashKey) -> str | None:

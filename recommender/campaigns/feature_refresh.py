@@ -35,13 +35,14 @@ from recommender.campaigns.member_features import (
     mixed,
     unit_keys,
 )
-from recommender.errors import MemberwiseError
+from recommender.errors import ConflictError, InputError, MemberwiseError
 from recommender.events import MEMBER_NAMESPACE, member_subject
 from recommender.ids import IdIndex
 from recommender.item_facts import Labels, normal_path
 from recommender.kept_sources import Sources, opened_kept, read_sources
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database
+from recommender.storage.identities import erased_subjects
 from recommender.storage.statements import fetch, last_sequence
 from recommender.storage.types import to_micros
 
@@ -79,20 +80,17 @@ class Refreshed:
     acts: int
 
 
-def refresh_features(
-    database: Database, settings: CoreSettings, act_days: int, now: datetime, wait: bool = True
-) -> Refreshed | None:
+def refresh_features(database: Database, settings: CoreSettings, now: datetime, wait: bool = True) -> Refreshed | None:
     """Make member features as of now and put them in place of those before; safe to kill.
 
     Args:
-        act_days: how many days of views and purchases of items are kept; orders and rhythms are of all time.
         wait: for another refresh of this host; else return None while there is one.
     Raises: EventLogError if a registered file is missing; StoreBusyError.
     """
     with refreshing(settings.home, wait) as held:
         if not held:
             return None
-        features = make_features(database, settings, act_days, now)
+        features = make_features(database, settings, now)
         write_features(settings.home, features)
     return Refreshed(
         features.facts.generation, len(features), len(features.orders.member_row), len(features.acts.member_row)
@@ -104,11 +102,29 @@ def is_due(database: Database, settings: CoreSettings, refresh_seconds: float, n
     try:
         facts = read_features(settings.home).facts
     except MemberwiseError:
-        return True
-    if (now - facts.built_at).total_seconds() < refresh_seconds:
+        facts = None
+    if facts is not None and (now - facts.built_at).total_seconds() < refresh_seconds:
         return False
     with database.read() as connection:
-        return last_sequence(connection) > facts.sequence
+        return last_sequence(connection) > (0 if facts is None else facts.sequence)
+
+
+def renew_without_erased(database: Database, settings: CoreSettings, now: datetime) -> bool:
+    """Make features anew that name a member who was erased, or that cannot be read; tell whether they were."""
+    try:
+        features = read_features(settings.home)
+    except ConflictError:
+        return False
+    except InputError:
+        features = None
+    if features is not None:
+        prefix = member_subject("")
+        with database.read() as connection:
+            gone = [name.removeprefix(prefix) for name in erased_subjects(connection) if name.startswith(prefix)]
+        if not features.index.rows(gone)[1].any():
+            return False
+    refresh_features(database, settings, now)
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +138,7 @@ class _Recorded:
     coupons: dict[int, Rows]
 
 
-def make_features(database: Database, settings: CoreSettings, act_days: int, now: datetime) -> MemberFeatures:
+def make_features(database: Database, settings: CoreSettings, now: datetime) -> MemberFeatures:
     """Read everything that happened before now."""
     offset = int(now.astimezone(settings.zone).utcoffset().total_seconds()) * 1_000_000  # type: ignore[union-attr]
     with database.read(snapshot=True) as connection:
@@ -134,7 +150,7 @@ def make_features(database: Database, settings: CoreSettings, act_days: int, now
         facts = [known.items.get(one, _NO_ITEM) for one in items.ids(np.arange(len(items)))]
         prices = np.array([row[2] or 0 for row in facts], np.int64)
         owners = _owners(subjects, known.sources.links)
-        found = read_acts(engine, owners, index, items, prices, Span(act_days, to_micros(now), offset))
+        found = read_acts(engine, owners, index, items, prices, Span(settings.audience_days, to_micros(now), offset))
     columns = MemberColumns.of([known.members.get(one, NO_MEMBER) for one in index.ids(np.arange(len(index)))], offset)
     offers, coupon_acts = _coupon_acts(index, known.coupons, offset)
     return MemberFeatures(

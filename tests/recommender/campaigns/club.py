@@ -71,7 +71,7 @@ class Place:
         return cls(database, CoreSettings(home=folder / "home", time_zone="Asia/Shanghai"))
 
     def refresh(self, now: datetime = NOW) -> None:
-        refresh_features(self.database, self.settings, 730, now)
+        refresh_features(self.database, self.settings, now)
 
     def ground(self, connection: Any, now: datetime = NOW) -> Ground:
         return open_ground(connection, read_features(self.settings.home), now, CHANNEL_KINDS)
