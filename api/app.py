@@ -211,4 +211,5 @@ def _prepare(bundle: Bundle, database: Database, settings: ServiceSettings) -> S
         query, _ = source.query(SlateRequest(scenario, WARM_COUNT), live.current(now), now)
         explain(recommender.recommend([query])[0], query, recommender)
     models = CouponModels.from_bundle(bundle)
-    return Serving(bundle, recommender, live, source, None if models is None else OnlineDecider(models))
+    decider = None if models is None else OnlineDecider(models, settings.coupon_explore_share, settings.zone)
+    return Serving(bundle, recommender, live, source, decider)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from api.settings import ServiceSettings
+from recommender.coupons.fairness import FairnessRules
 from recommender.coupons.wallet import RiskQuestion, WalletRules
 from recommender.errors import SettingsError
 
@@ -21,6 +22,7 @@ def wallet_rules(settings: ServiceSettings) -> WalletRules:
         breaker_redemptions=settings.coupon_breaker_redemptions,
         breaker_share=settings.coupon_breaker_share,
         risk=_risk_hook(hook) if hook else WalletRules().risk,
+        fairness=FairnessRules.of(settings),
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from api.assignment import Assignment, assign
 from api.services import Call, Services
@@ -120,6 +122,11 @@ def describe(services: Services, call: Call, looked: Sequence[Looked], stages: S
 def title_of(details: ItemDetails, language: str) -> str | None:
     """Return an item's title in a language, or else its plain one."""
     return details.titles.get(language) or details.title
+
+
+def new_recommendation_id(now: datetime) -> str:
+    """Return a new id: milliseconds since 1970, then 80 random bits, so that ids of one time lie together."""
+    return f"{int(now.timestamp() * 1000):011x}{os.urandom(10).hex()}"
 
 
 def _describe(

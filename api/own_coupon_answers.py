@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter as Tally
+from dataclasses import dataclass
 from datetime import datetime
 
-from api.described import Described, Looked
+from api.described import Described, Looked, new_recommendation_id
 from api.own_coupons import SOLD_OUT, Asked, Own, Ranked, beside_slate, days_left, expiry_of, last_day, rank_own
 from api.services import Call, Services
 from api.serving import Serving
@@ -16,6 +17,7 @@ from recommender.coupons.offer_texts import CouponReason, Evidence, WhyCoupon, c
 from recommender.coupons.prospects import Origin, Prospect
 from recommender.errors import StoreBusyError
 from recommender.events import member_subject
+from recommender.exposures import CouponShown, Exposure
 from recommender.lookup import STORE_UNAVAILABLE
 from recommender.query import Scenario
 from recommender.request import SlateRequest
@@ -30,22 +32,32 @@ UNAVAILABLE = "coupons_unavailable"
 UNKNOWN_MEMBER = "unknown_member"
 NOT_PERSONALISED = "not_personalised"
 SOON_DAYS = 7
+LIST = "coupons"
+"""Scenario of exposures of a member's list."""
+LEFT_OUT = "left_out"
+"""Origin of what a member's list leaves out, in exposures."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlateCoupons:
+    """The coupon of each item of a slate as answers hold it, None without one; and what is recorded of them."""
+
+    bodies: list[Body | None]
+    shown: tuple[CouponShown, ...] = ()
 
 
 def own_coupons_body(services: Services, call: Call, serving: Serving, member_id: str) -> Body:
-    """Return what a member holds and may claim.
+    """Return what a member holds and may claim, after it is recorded.
 
-    Raises: StoreBusyError: without the database there is no coupon.
+    Raises: StoreBusyError: without the database, and without a record, there is no coupon.
     """
-    request = SlateRequest(Scenario.HOME, 1, subject=member_subject(member_id))
-    live = serving.live.current(call.now)
-    query, who = serving.source.query(request, live, call.now)
-    if STORE_UNAVAILABLE in who.flags:
-        raise StoreBusyError("Coupons cannot be looked up now. Try again.")
-    asked = Asked(request, serving, live, query, who)
+    asked = ask_for(serving, call, member_id)
     with services.database.read(snapshot=True) as connection:
         ranked = rank_own(services, call, asked, connection)
     _note(call, ranked)
+    if (ranked.found or ranked.left_out) and not services.exposures.record(_list_exposure(call, asked, ranked)):
+        services.metrics.exposures_failed.inc()
+        raise StoreBusyError("What is shown cannot be recorded now. Try again.")
     ours = call.caller is not None and call.caller.member_id is None
     return {
         "member_id": member_id,
@@ -58,9 +70,54 @@ def own_coupons_body(services: Services, call: Call, serving: Serving, member_id
     }
 
 
-def slate_coupons(services: Services, call: Call, one: Looked, described: Described) -> list[Body | None]:
+def ask_for(serving: Serving, call: Call, member_id: str) -> Asked:
+    """Return the question for all coupons of a member. Raises: StoreBusyError."""
+    request = SlateRequest(Scenario.HOME, 1, subject=member_subject(member_id))
+    live = serving.live.current(call.now)
+    query, who = serving.source.query(request, live, call.now)
+    if STORE_UNAVAILABLE in who.flags:
+        raise StoreBusyError("Coupons cannot be looked up now. Try again.")
+    return Asked(request, serving, live, query, who)
+
+
+def _list_exposure(call: Call, asked: Asked, ranked: Ranked) -> Exposure:
+    """Return what is recorded of a list: what it holds, and what it leaves out and why."""
+    shown = [shown_as(one.prospect) for one in ranked.found]
+    left_out = [CouponShown(offer_id, LEFT_OUT, reason=why) for offer_id, why in sorted(ranked.left_out.items())]
+    return Exposure(
+        recommendation_id=new_recommendation_id(call.now),
+        occurred_at=call.now,
+        scenario=LIST,
+        bundle_id=asked.serving.bundle.bundle_id,
+        strategy=LIST,
+        subject=asked.request.subject,
+        store_id=None,
+        channel=None,
+        item_id=(),
+        score=(),
+        source=(),
+        reason=(),
+        coupons=(*shown, *left_out),
+    )
+
+
+def shown_as(prospect: Prospect, item_id: str | None = None) -> CouponShown:
+    """Return what is recorded of a coupon that is shown."""
+    coupon, decided = prospect.coupon, prospect.decided
+    return CouponShown(
+        offer_id=prospect.offer.offer_id,
+        origin=str(prospect.origin),
+        item_id=item_id,
+        coupon_id=None if coupon is None else coupon.coupon_id,
+        campaign_id=(None if decided is None else decided.campaign_id) if coupon is None else coupon.campaign_id,
+        reason=None if decided is None else decided.reason,
+        propensity=None if decided is None else decided.propensity,
+    )
+
+
+def slate_coupons(services: Services, call: Call, one: Looked, described: Described) -> SlateCoupons:
     """Return the coupon of each item of a slate; where they cannot be looked up none, and a flag that says so."""
-    nothing: list[Body | None] = [None] * len(described.item_ids)
+    nothing = SlateCoupons([None] * len(described.item_ids))
     if not one.request.coupons:
         return nothing
     asked = Asked(one.request, one.serving, one.live, one.query, one.who)
@@ -76,7 +133,11 @@ def slate_coupons(services: Services, call: Call, one: Looked, described: Descri
         logger.warning("coupons_not_read reason=%s", error.message)
         described.flags.append(UNAVAILABLE)
         return nothing
-    return [None if beside is None else _beside_body(services, call, beside) for beside in found]
+    placed = zip(described.item_ids, found, strict=True)
+    return SlateCoupons(
+        [None if beside is None else _beside_body(services, call, beside) for beside in found],
+        tuple(shown_as(beside.prospect, item_id) for item_id, beside in placed if beside is not None),
+    )
 
 
 def _flags(ranked: Ranked) -> list[str]:

@@ -8,8 +8,10 @@ from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
 from api.fields import Answer
+from recommender.coupons.decisions import Decision
 from recommender.coupons.offer_texts import CouponReason
 from recommender.coupons.prospects import Origin
+from recommender.coupons.refusals import Refusal
 from recommender.coupons.wallet import Status
 
 
@@ -113,3 +115,95 @@ class OwnCouponsAnswer(Answer):
     flags: Annotated[list[str], Field(description="`unknown_member`; `not_personalised`: held and public ones only.")]
     coupons: list[OwnCoupon]
     left_out: Annotated[list[OfferLeftOut], Field(description="Empty for member tokens.")]
+
+
+class FairnessAnswer(Answer):
+    """The published rules: face values of all that is not given by hand lie in this range."""
+
+    least_cents: Annotated[int, Field(description="The least that an offer on an amount takes off.")]
+    most_cents: Annotated[int, Field(description="The most that one coupon takes off.")]
+    least_percent: float
+    most_percent: float
+    new_days: Annotated[
+        int, Field(description="Days in which members are new: per head not given more than loyal ones; 0: no floor.")
+    ]
+
+
+class DecisionAnswer(Answer):
+    """Why one offer was given to the member, or was not."""
+
+    offer_id: str
+    given: bool
+    code: Annotated[Decision | Refusal, Field(description="A decision of the plan, or a refusal as in `:issue`.")]
+    text: str
+    propensity: Annotated[float | None, Field(ge=0, le=1, description="Chance with which it was given.")]
+
+
+class PlanDecisions(Answer):
+    """What one plan says of the member; `considered` false: decided now, at the plan's prices."""
+
+    plan_id: str | None
+    campaign_id: str | None
+    planned_for: str
+    bundle_id: str
+    considered: bool
+    decisions: list[DecisionAnswer]
+
+
+class ShownCouponRow(Answer):
+    """A coupon or an offer that was shown, or that a list left out (`origin` left_out) for a `reason`."""
+
+    recommendation_id: str
+    position: int
+    item_id: Annotated[str | None, Field(description="Beside which item; null in the member's list.")]
+    offer_id: str
+    coupon_id: str | None
+    campaign_id: str | None
+    origin: str
+    reason: str | None
+    propensity: float | None
+    scenario: str
+    bundle_id: str | None
+    channel: str | None
+    occurred_at: str
+
+
+_DECISIONS: JsonDict = {
+    "member_id": "1008",
+    "rules": {
+        "least_cents": 100,
+        "most_cents": 5000,
+        "least_percent": 5.0,
+        "most_percent": 50.0,
+        "new_days": 90,
+    },
+    "plans": [
+        {
+            "plan_id": "7d0c3a52f3c14a0e9b8f6d2e1a4c5b60",
+            "campaign_id": "spring",
+            "planned_for": "2026-03-01T08:00:00+00:00",
+            "bundle_id": "20260301T020000-3f9a0c1b2d4e",
+            "considered": True,
+            "decisions": [
+                {
+                    "offer_id": "dairy-10",
+                    "given": True,
+                    "code": "best_worth",
+                    "text": "Given: of all offers it is expected to earn most with this member.",
+                    "propensity": 0.99,
+                }
+            ],
+        }
+    ],
+    "shown": [],
+}
+
+
+class DecisionsAnswer(Answer):
+    """Why a member is given which offers, or none."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_DECISIONS]})
+    member_id: str
+    rules: FairnessAnswer
+    plans: list[PlanDecisions]
+    shown: Annotated[list[ShownCouponRow], Field(description="The latest 200, within a few seconds.")]

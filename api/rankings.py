@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from api.described import new_recommendation_id
 from api.services import Call, Services
-from api.slates import NOT_RECORDED, Body, new_recommendation_id, serving_now
+from api.slates import NOT_RECORDED, Body, serving_now
 from recommender.candidates import Slate
 from recommender.exposures import NARROWED, Exposure
 from recommender.lookup import Who

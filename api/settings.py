@@ -228,6 +228,14 @@ class ServiceSettings(CoreSettings):
             maximum=1,
         ),
     )
+    coupon_explore_share: float = field(
+        default=0.01,
+        metadata=setting(
+            "Share of the members between plans who are offered an offer by lot, anew every day. 0: nobody.",
+            minimum=0,
+            maximum=0.5,
+        ),
+    )
     coupon_risk_hook: str = field(
         default="",
         metadata=setting(

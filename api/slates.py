@@ -4,14 +4,13 @@ routes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from api.continuation import issue_token
-from api.described import Described, Looked, describe, look_up, title_of
+from api.described import Described, Looked, describe, look_up, new_recommendation_id, title_of
 from api.metrics import SlateFigures
-from api.own_coupon_answers import slate_coupons
+from api.own_coupon_answers import UNAVAILABLE, SlateCoupons, slate_coupons
 from api.problems import NO_BUNDLE, ProblemError
 from api.services import Call, Services
 from api.serving import Serving
@@ -62,9 +61,13 @@ def _answer(services: Services, call: Call, one: Looked, described: Described) -
     request, slate, bundle_id = one.request, described.slate, one.serving.bundle.bundle_id
     coupons = slate_coupons(services, call, one, described)
     recommendation_id = new_recommendation_id(call.now)
-    if not services.exposures.record(_exposure(recommendation_id, call.now, one, described)):
+    if not services.exposures.record(_exposure(recommendation_id, call.now, one, described, coupons)):
         services.metrics.exposures_failed.inc()
         described.flags.append(NOT_RECORDED)
+        if coupons.shown:
+            # Items are shown all the same; a coupon of which there is no record is not.
+            coupons = SlateCoupons([None] * len(described.item_ids))
+            described.flags.append(UNAVAILABLE)
     return {
         "recommendation_id": recommendation_id,
         "scenario": request.scenario,
@@ -72,7 +75,7 @@ def _answer(services: Services, call: Call, one: Looked, described: Described) -
         "strategy": slate.strategy,
         "experiment": None if one.assigned is None else one.assigned.body(),
         "flags": described.flags,
-        "items": _items(described, coupons, call.language),
+        "items": _items(described, coupons.bodies, call.language),
         "dropped": slate.dropped,
         "next": issue_token(services.hash_key.secret, request, bundle_id, described.item_ids),
         "applies": None,
@@ -85,11 +88,6 @@ def serving_now(services: Services) -> Serving:
     if serving is None:
         raise ProblemError(NO_BUNDLE, services.serving.problem() or NO_BUNDLE.meaning)
     return serving
-
-
-def new_recommendation_id(now: datetime) -> str:
-    """Return a new id: milliseconds since 1970, then 80 random bits, so that ids of one time lie together."""
-    return f"{int(now.timestamp() * 1000):011x}{os.urandom(10).hex()}"
 
 
 def _items(described: Described, coupons: Sequence[Body | None], language: str) -> list[Body]:
@@ -123,7 +121,9 @@ def _availability(described: Described, item_id: str) -> Body:
     return {"store_id": described.store_id, "on_hand": on_hand, "state": state}
 
 
-def _exposure(recommendation_id: str, now: datetime, one: Looked, described: Described) -> Exposure:
+def _exposure(
+    recommendation_id: str, now: datetime, one: Looked, described: Described, coupons: SlateCoupons
+) -> Exposure:
     request, assigned, slate = one.request, one.assigned, described.slate
     return Exposure(
         recommendation_id=recommendation_id,
@@ -144,6 +144,7 @@ def _exposure(recommendation_id: str, now: datetime, one: Looked, described: Des
         experiment_group=None if assigned is None else assigned.group.value,
         experiment_unit=None if assigned is None else assigned.unit,
         flags=(*described.flags, NARROWED) if is_narrowed(request) else tuple(described.flags),
+        coupons=coupons.shown,
     )
 
 

@@ -38,6 +38,24 @@ RETRY_AFTER = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
+class CouponShown:
+    """A coupon or an offer of an answer, or one that was left out of a member's list.
+
+    item_id: beside which item it stands; None: in a list.  coupon_id: None for an offer to be claimed.
+    origin: held, plan, online or public; left_out.  reason: the code of the first one, or why it is left out.
+    propensity: chance with which a plan or an online decision gave it; None where no such decision was made.
+    """
+
+    offer_id: str
+    origin: str
+    item_id: str | None = None
+    coupon_id: str | None = None
+    campaign_id: str | None = None
+    reason: str | None = None
+    propensity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exposure:
     """One answer: the items of a slate in order (position 1 first), and where they came from.
 
@@ -46,7 +64,7 @@ class Exposure:
     propensity: chance with which exploration puts each item at its position; None without exploration.
     experiment, experiment_group, experiment_unit: the comparison that the customer takes part in, the arm, and
     the salted hash that decided.  flags: what was not known or done, beside NARROWED.
-    dropped: how many candidates each rule refused.
+    dropped: how many candidates each rule refused.  coupons: shown beside items, or alone.
     """
 
     recommendation_id: str
@@ -67,6 +85,7 @@ class Exposure:
     experiment_unit: int | None = None
     flags: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
+    coupons: tuple[CouponShown, ...] = ()
 
     def line(self) -> bytes:
         """Return the exposure as one line of the spool."""
@@ -90,6 +109,7 @@ class Exposure:
                 "experiment_unit": self.experiment_unit,
                 "flags": self.flags,
                 "dropped": self.dropped,
+                "coupons": self.coupons,
             },
             option=orjson.OPT_APPEND_NEWLINE,
         )
@@ -103,6 +123,7 @@ class Exposure:
             for name in ("item_id", "score", "source", "reason"):
                 values[name] = tuple(values[name])
             values["flags"] = tuple(values.get("flags", ()))
+            values["coupons"] = tuple(CouponShown(**one) for one in values.get("coupons", ()))
             if values["propensity"] is not None:
                 values["propensity"] = tuple(values["propensity"])
             return cls(**values)

@@ -314,6 +314,43 @@ class CoreSettings:
             maximum=3650,
         ),
     )
+    coupon_least_cents: int = field(
+        default=0,
+        metadata=setting(
+            "Published range of face values: the least that an offer on an amount takes off.", unit="cents", minimum=0
+        ),
+    )
+    coupon_most_cents: int = field(
+        default=10_000_000,
+        metadata=setting(
+            "Published range of face values: the most that one coupon takes off.", unit="cents", minimum=1
+        ),
+    )
+    coupon_least_percent: float = field(
+        default=0.0,
+        metadata=setting(
+            "Published range of face values: the least percentage of an offer.", unit="per cent", minimum=0, maximum=100
+        ),
+    )
+    coupon_most_percent: float = field(
+        default=100.0,
+        metadata=setting(
+            "Published range of face values: the highest percentage of an offer.",
+            unit="per cent",
+            minimum=0,
+            maximum=100,
+        ),
+    )
+    coupon_new_days: int = field(
+        default=90,
+        metadata=setting(
+            "Days after their registration in which members are new: per head they are not given more than loyal ones"
+            " over as long a time. 0: no such floor.",
+            unit="days",
+            minimum=0,
+            maximum=3650,
+        ),
+    )
     attribution_days: float = field(
         default=7.0,
         metadata=setting(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recommender.coupons.kept_plans import keep_plan
+from recommender.coupons.decisions import decide_why
+from recommender.coupons.kept_plans import Reasons, keep_plan
 from recommender.coupons.offers import Offer
 from recommender.coupons.planning import PlanRequest, make_plan, multipliers_of
 from recommender.coupons.scores import OfferScores
@@ -22,10 +23,11 @@ def keep(
     campaign_id: str | None = None,
     assumed: bool = False,
     per_member: int = 1,
+    plan_id: str | None = None,
 ) -> Path:
     """Plan offers by their profits, cents by member and offer, and keep the plan; what is not named earns nothing.
 
-    Every coupon costs 10 cents and is redeemed with a chance of 0.25.
+    Every coupon costs 10 cents and is redeemed with a chance of 0.25. With a `plan_id` its reasons are kept too.
     """
     members = IdIndex.of(profits)
     offer_ids = tuple(sorted({offer for row in profits.values() for offer in row}))
@@ -49,4 +51,5 @@ def keep(
     offers = tuple(Offer(offer_id, kind="amount_off", value=40) for offer_id in offer_ids)  # type: ignore[arg-type]
     request = PlanRequest(offers, None, (None,) * shape[1], per_member=per_member)
     plan = make_plan(scores, np.ones(shape, bool), request)
-    return keep_plan(home, plan, scores, multipliers_of(plan, scores, campaign_id, "b1"))
+    reasons = None if plan_id is None else Reasons(plan_id, decide_why(plan, np.zeros(shape, np.uint8), offers))
+    return keep_plan(home, plan, scores, multipliers_of(plan, scores, campaign_id, "b1"), reasons=reasons)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import click
 
 from recommender.coupons.exploring import MOST_SHARE
-from recommender.coupons.kept_plans import keep_plan
+from recommender.coupons.fairness import FairnessRules
+from recommender.coupons.kept_plans import Reasons, keep_plan
 from recommender.coupons.limits import MOST
 from recommender.coupons.plan_files import write_multipliers
+from recommender.coupons.plan_log import log_plan
 from recommender.coupons.planning import multipliers_of
 from recommender.settings import CoreSettings, read_settings
 from training.model_commands import Moment
@@ -63,13 +66,17 @@ def allocate(
         bundle = place.registry.open(bundle_id)
         ask = PlanAsk(campaign_id, moment, budget, liability, per_member, explore, pessimism)
         scorer = cache(lambda: OfferScorer(place, bundle, moment))
-        planned = plan_offers(place.database, ask, lambda offers: scorer().scores(offers))
+        fairness = FairnessRules.of(place.settings)
+        planned = plan_offers(place.database, ask, lambda offers: scorer().scores(offers), fairness)
         rows = write_plan(planned, out)
         page = write_curve(planned, out)
         multipliers = multipliers_of(planned.plan, planned.scores, campaign_id, bundle.bundle_id)
         write_multipliers(place.settings.home, multipliers)
         facts = scorer().facts(planned.scores.offer_id)
-        keep_plan(place.settings.home, planned.plan, planned.scores, multipliers, facts)
+        reasons = Reasons(secrets.token_hex(16), planned.why)
+        with place.database.write(durable=True) as connection:
+            log_plan(connection, reasons.plan_id, planned.plan, planned.why, multipliers, fairness, datetime.now(UTC))
+        keep_plan(place.settings.home, planned.plan, planned.scores, multipliers, facts, reasons=reasons)
     if as_json:
         print_json(plan_document(planned) | {"bundle_id": bundle.bundle_id, "rows": rows})
         return

@@ -24,6 +24,7 @@ from recommender.campaigns.holdout import TREATED, Arms, Draw, read_units
 from recommender.campaigns.plans import PlanJob, finish_plan, tell_progress
 from recommender.campaigns.store import get_campaign
 from recommender.coupons.eligibility import BoolMatrix, LeftOut, read_eligibility
+from recommender.coupons.fairness import FairnessRules
 from recommender.coupons.kept_plans import keep_plan
 from recommender.coupons.matrices import Arrays
 from recommender.coupons.offers import Offer
@@ -166,7 +167,7 @@ def read_terms(place: Place, campaign_id: str, now: datetime) -> Terms:
             explore=settings.explore,
             pessimism=settings.pessimism,
         )
-        offers, unusable = usable_offers(connection, ask)
+        offers, unusable = usable_offers(connection, ask, FairnessRules.of(place.settings))
         if not offers:
             raise no_offer(ask, unusable)
         left = tuple(stock_left(connection, offer) for offer in offers)

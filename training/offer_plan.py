@@ -12,7 +12,9 @@ from sqlalchemy.engine import Connection
 
 from recommender.coupons.applying import budget_limit
 from recommender.coupons.counters import Count, used
-from recommender.coupons.eligibility import LeftOut, read_eligibility
+from recommender.coupons.decisions import decide_why
+from recommender.coupons.eligibility import CodeMatrix, LeftOut, read_eligibility, read_tenure
+from recommender.coupons.fairness import FairnessRules, out_of_range
 from recommender.coupons.offers import Offer
 from recommender.coupons.planning import OfferPlan, PlanRequest, make_plan
 from recommender.coupons.scores import OfferScores
@@ -25,6 +27,8 @@ from recommender.storage.types import from_micros
 Scorer = Callable[[Sequence[str]], OfferScores]
 """Scores all learned members and some offers."""
 
+PUBLISHED = FairnessRules()
+"""The rules where no setting says otherwise."""
 _CAMPAIGN = "SELECT starts_at, ends_at, offers FROM campaigns WHERE campaign_id = ?"
 _ELSEWHERE = "SELECT COUNT(*) FROM coupons WHERE offer_id = ? AND status <> 'voided'"
 
@@ -52,6 +56,7 @@ class PlannedOffers:
 
     budget_cents: what the plan was held against; None: no budget.
     left_out: members left out of some or all offers, by reason.  unusable: offers that cannot be given, and why.
+    why: uint8, (n, k), the code of each decision.  fairness: the rules that it was held to.
     """
 
     plan: OfferPlan
@@ -59,15 +64,17 @@ class PlannedOffers:
     budget_cents: int | None
     left_out: Mapping[LeftOut, int]
     unusable: Mapping[str, str]
+    why: CodeMatrix
+    fairness: FairnessRules
 
 
-def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer) -> PlannedOffers:
+def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer, fairness: FairnessRules = PUBLISHED) -> PlannedOffers:
     """Plan who gets which offer.
 
     Raises: NotFoundError if there is no such campaign; InputError if no offer can be given then, or as make_plan().
     """
     with database.read() as connection:
-        offers, unusable = usable_offers(connection, ask)
+        offers, unusable = usable_offers(connection, ask, fairness)
         budget = budget_left(connection, ask)
         left = tuple(stock_left(connection, offer) for offer in offers)
     if not offers:
@@ -75,6 +82,7 @@ def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer) -> PlannedOffe
     scores = scorer([offer.offer_id for offer in offers])
     with database.read() as connection:
         eligibility = read_eligibility(connection, scores.members, offers, ask.campaign_id, ask.at)
+        tenure = read_tenure(connection, eligibility, scores.members, offers, fairness, ask.at)
     request = PlanRequest(
         offers,
         budget,
@@ -84,10 +92,11 @@ def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer) -> PlannedOffe
         ask.explore,
         ask.pessimism,
         seed_of(ask),
+        tenure if fairness.new_days else None,
     )
-    return PlannedOffers(
-        make_plan(scores, eligibility.allowed, request), scores, budget, eligibility.left_out, unusable
-    )
+    plan = make_plan(scores, eligibility.allowed, request)
+    why = decide_why(plan, eligibility.against, offers)
+    return PlannedOffers(plan, scores, budget, eligibility.left_out, unusable, why, fairness)
 
 
 def no_offer(ask: PlanAsk, unusable: Mapping[str, str]) -> InputError:
@@ -100,7 +109,9 @@ def no_offer(ask: PlanAsk, unusable: Mapping[str, str]) -> InputError:
     )
 
 
-def usable_offers(connection: Connection, ask: PlanAsk) -> tuple[tuple[Offer, ...], dict[str, str]]:
+def usable_offers(
+    connection: Connection, ask: PlanAsk, fairness: FairnessRules = PUBLISHED
+) -> tuple[tuple[Offer, ...], dict[str, str]]:
     """Return the offers of a plan, and why others of the campaign are not among them."""
     wanted: list[str] | None = None
     begins = ask.at
@@ -112,7 +123,7 @@ def usable_offers(connection: Connection, ask: PlanAsk) -> tuple[tuple[Offer, ..
     unusable |= dict.fromkeys(set(wanted or ()) - book.offers.keys() - unusable.keys(), "There is no such offer.")
     offers = []
     for offer in book.offers.values():
-        why = _not_then(offer, begins)
+        why = _not_then(offer, begins) or _not_fair(offer, fairness)
         if why is None:
             offers.append(offer)
         elif wanted is not None:
@@ -138,6 +149,11 @@ def _not_then(offer: Offer, at: datetime) -> str | None:
     if offer.valid_from is not None and offer.valid_from > at:
         return f"It begins at {offer.valid_from.isoformat()}."
     return None
+
+
+def _not_fair(offer: Offer, rules: FairnessRules) -> str | None:
+    """Say why an offer may be given to nobody on purpose."""
+    return "Its face value lies outside the published range." if out_of_range(offer, rules) else None
 
 
 def budget_left(connection: Connection, ask: PlanAsk) -> int | None:

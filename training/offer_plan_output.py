@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from recommender.coupons.curve import CurvePoint
+from recommender.coupons.decisions import tally
+from recommender.coupons.plan_log import fairness_document
 from recommender.coupons.planning import PlanFigures
 from recommender.errors import InputError
 from training.charts import Line, Point, line_chart
@@ -145,6 +147,8 @@ def plan_document(planned: PlannedOffers) -> dict[str, Any]:
         "assumed_coupons": figures.assumed,
         "left_out": {reason.value: count for reason, count in planned.left_out.items()},
         "unusable_offers": dict(planned.unusable),
+        "reasons": {reason.value: count for reason, count in tally(planned.why).items()},
+        "fairness": fairness_document(planned.plan.balance, planned.fairness),
         "curve": [
             {"budget_cents": point.budget_cents, "profit_cents": point.profit_cents, "shadow_price": point.price}
             for point in planned.plan.curve
@@ -173,6 +177,14 @@ def show_plan(planned: PlannedOffers) -> None:
         click.echo(f"Lots were drawn for {figures.explorers:,} members.")
     for reason, count in sorted(planned.left_out.items()):
         click.echo(f"Left out of some or all offers ({reason}): {count:,} members.")
+    for one in planned.plan.balance:
+        if one.loyal and one.new:
+            bound = f" who may have {', '.join(sorted(one.open_to))}" if one.open_to else ""
+            verdict = "" if one.kept else "; loyal members are behind, new ones are given nothing now"
+            click.echo(
+                f"Loyal members{bound}: {_money(one.loyal_cents)} per head in the quarter and this plan; new ones:"
+                f" {_money(one.new_cents)}{verdict}."
+            )
     for offer_id, why in sorted(planned.unusable.items()):
         click.echo(f"Offer {offer_id} is not part of the plan: {why}")
 

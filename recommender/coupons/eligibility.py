@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from recommender.columns import LEARNED_KINDS
 from recommender.coupons.basket import MemberFacts
 from recommender.coupons.counters import Count
+from recommender.coupons.fairness import FairnessRules, Tenure
 from recommender.coupons.held import held_by_groups, held_by_sends
 from recommender.coupons.offers import Offer
 from recommender.coupons.purchases import member_facts
@@ -21,13 +22,19 @@ from recommender.ids import IdIndex
 from recommender.storage.holdouts import Holdouts, read_holdouts
 from recommender.storage.members import member_kinds, unprofiled_members
 from recommender.storage.statements import fetch
+from recommender.storage.types import to_micros
 
 BoolMatrix = npt.NDArray[np.bool_]
+CodeMatrix = npt.NDArray[np.uint8]
 
 _ELSEWHERE = """
 SELECT member_id, COUNT(*) FROM coupons WHERE offer_id = ? AND status <> 'voided' GROUP BY member_id"""
 _HERE = "SELECT subject, used FROM coupon_counters WHERE kind = ? AND owner = ?"
 _FACTS = "SELECT member_id, home_store_id, tier, points_balance, attributes FROM members"
+_REGISTERED = "SELECT member_id, registered_at FROM members WHERE registered_at > ?"
+_GRANTED = """
+SELECT member_id, SUM(discount_cents) FROM wallet_coupons
+WHERE campaign_id IS NOT NULL AND status IN ('locked', 'redeemed') AND issued_at > ? GROUP BY member_id"""
 
 
 class LeftOut(StrEnum):
@@ -41,13 +48,28 @@ class LeftOut(StrEnum):
     STORE = "store"
     POINTS = "points"
 
+    @property
+    def code(self) -> int:
+        """Its number in a matrix of reasons, where 0 stands for none."""
+        return 1 + list(LeftOut).index(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Eligibility:
-    """Who may be given what: bool, (n, k); and how many members are left out of some or all offers, by reason."""
+    """Who may be given what, and why not.
 
-    allowed: BoolMatrix
+    against: uint8, (n, k), the code of the first reason against giving an offer to a member, 0: none.
+    left_out: how many members are left out of some or all offers, by reason.
+    """
+
+    against: CodeMatrix
     left_out: Mapping[LeftOut, int]
+
+    @property
+    def allowed(self) -> BoolMatrix:
+        """Who may be given what, bool, (n, k)."""
+        found: BoolMatrix = self.against == 0
+        return found
 
 
 def read_eligibility(
@@ -75,6 +97,8 @@ def read_eligibility(
         LeftOut.KIND, (member for member, kind in member_kinds(connection).items() if kind not in LEARNED_KINDS)
     )
     table.forbid(LeftOut.OPTED_OUT, unprofiled_members(connection, now))
+    if any(offer.segments or offer.stores or offer.points_cost for offer in offers):
+        _forbid_by_facts(connection, table, offers)
     offer_ids = {offer.offer_id for offer in offers}
     for offers_of, held in held_by_sends(connection, campaign_id, offer_ids, grouped):
         table.forbid(LeftOut.HELD_OUT, held, offers_of)
@@ -88,9 +112,42 @@ def read_eligibility(
             held_by = _coupons_held(connection, offer.offer_id)
             full = (member for member, count in held_by.items() if count >= offer.per_member_limit)
             table.forbid(LeftOut.MEMBER_LIMIT, full, {offer.offer_id})
-    if any(offer.segments or offer.stores or offer.points_cost for offer in offers):
-        _forbid_by_facts(connection, table, offers)
-    return Eligibility(table.allowed, table.left_out)
+    return Eligibility(table.against, table.left_out)
+
+
+def read_tenure(
+    connection: Connection,
+    found: Eligibility,
+    members: IdIndex,
+    offers: Sequence[Offer],
+    rules: FairnessRules,
+    now: datetime,
+) -> Tenure:
+    """Return who of the members of a plan is new, by eligibility class; see fairness.
+
+    Args:
+        found: who may be given what; who may be given nothing is in no class.
+        now: the time of the plan.
+    """
+    since = to_micros(now - rules.new)
+    new = _rows_of(members, (row[0] for row in fetch(connection, _REGISTERED, (since,))))
+    granted = np.zeros(len(members), np.int64)
+    spent = {row[0]: int(row[1]) for row in fetch(connection, _GRANTED, (since,))}
+    rows, known = members.rows(list(spent))
+    granted[rows] = np.array(list(spent.values()), np.int64)[known]
+    bound = [column for column, offer in enumerate(offers) if offer.segments]
+    open_to = found.against[:, bound] != LeftOut.SEGMENT.code
+    patterns, group = np.unique(open_to, axis=0, return_inverse=True)
+    own = np.where(found.allowed.any(axis=1), group.reshape(-1), -1)
+    names = tuple(frozenset(offers[bound[at]].offer_id for at in np.flatnonzero(row)) for row in patterns)
+    return Tenure(own.astype(np.int32), new, granted, names)
+
+
+def _rows_of(members: IdIndex, member_ids: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Return which members are among some, bool, (n,)."""
+    found = np.zeros(len(members), np.bool_)
+    found[members.rows(sorted(set(member_ids)))[0]] = True
+    return found
 
 
 class _Table:
@@ -99,7 +156,7 @@ class _Table:
     def __init__(self, members: IdIndex, offers: Sequence[Offer]) -> None:
         self.members = members
         self.columns = {offer.offer_id: column for column, offer in enumerate(offers)}
-        self.allowed = np.ones((len(members), len(offers)), np.bool_)
+        self.against = np.zeros((len(members), len(offers)), np.uint8)
         self.left_out: dict[LeftOut, int] = {}
 
     def forbid(self, reason: LeftOut, member_ids: Iterable[str], offer_ids: Iterable[str] | None = None) -> None:
@@ -111,8 +168,9 @@ class _Table:
     def forbid_rows(self, reason: LeftOut, rows: npt.NDArray[np.int32], columns: Sequence[int]) -> None:
         """Forbid columns to rows."""
         block = np.ix_(rows.astype(np.int64), np.array(columns, np.int64))
-        lost = int(self.allowed[block].any(axis=1).sum()) if len(columns) else 0
-        self.allowed[block] = False
+        before = self.against[block]
+        lost = int((before == 0).any(axis=1).sum()) if len(columns) else 0
+        self.against[block] = np.where(before == 0, reason.code, before)
         if lost:
             self.left_out[reason] = self.left_out.get(reason, 0) + lost
 

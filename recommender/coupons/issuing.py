@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from recommender.coupons.counters import Count, move, take, used
 from recommender.coupons.coupon_rows import add_coupons
+from recommender.coupons.fairness import out_of_range
 from recommender.coupons.ledger import Entry, note
 from recommender.coupons.offers import Offer, Wallet
 from recommender.coupons.purchases import Holder, read_holders
@@ -93,7 +94,7 @@ def _would_refuse(turn: Turn, request: IssueRequest, known: _Known) -> Refusal |
         return Refusal.OFFER_UNUSABLE if request.offer_id in known.book.unusable else Refusal.UNKNOWN_OFFER
     connection = turn.connection
     reason = (
-        _terms_against(turn, offer)
+        _terms_against(turn, request, offer)
         or peek_state(connection, offer).refusal
         or _member_against(connection, request, offer, known)
         or _campaign_against(turn, request, known)
@@ -125,7 +126,8 @@ def _issue_one(turn: Turn, request: IssueRequest, known: _Known) -> Outcome:
         unusable = request.offer_id in known.book.unusable
         return refusal(Refusal.OFFER_UNUSABLE if unusable else Refusal.UNKNOWN_OFFER)
     reason = (
-        _offer_against(turn, offer)
+        _terms_against(turn, request, offer)
+        or state_of(turn.connection, offer).refusal
         or _member_against(turn.connection, request, offer, known)
         or _campaign_against(turn, request, known)
         or _risk_against(turn, request)
@@ -149,18 +151,15 @@ def _issue_one(turn: Turn, request: IssueRequest, known: _Known) -> Outcome:
     return Outcome(coupon.coupon_id, coupon)
 
 
-def _offer_against(turn: Turn, offer: Offer) -> Refusal | None:
-    return _terms_against(turn, offer) or state_of(turn.connection, offer).refusal
-
-
-def _terms_against(turn: Turn, offer: Offer) -> Refusal | None:
+def _terms_against(turn: Turn, request: IssueRequest, offer: Offer) -> Refusal | None:
     if offer.wallet is Wallet.EXTERNAL:
         return Refusal.EXTERNAL_WALLET
     if offer.assumed:
         return Refusal.VALUE_UNKNOWN
     if offer.valid_until is not None and offer.valid_until <= turn.now:
         return Refusal.ENDED
-    return None
+    by_hand = request.service and request.campaign_id is None
+    return Refusal.OUTSIDE_RANGE if not by_hand and out_of_range(offer, turn.rules.fairness) else None
 
 
 def _member_against(connection: Connection, request: IssueRequest, offer: Offer, known: _Known) -> Refusal | None:

@@ -3,13 +3,16 @@
 The plan leaves its prices and what it knew of its offers; the bundle has the models; the member's history is as recent
 as their last event. Of lines in a history the money is not kept, so that each counts as the item's price, without
 promotions: such a decision is somewhat coarser than a plan's. It spends nothing: budgets are held by the wallet.
+
+A small share of members draws a ticket instead, anew every day: one for each offer of the plan, and a blank. So the
+chance of everything that is offered is known, and is recorded with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +24,13 @@ from recommender.coupons.applying import budget_limit
 from recommender.coupons.counters import Count, used
 from recommender.coupons.coverage import covered_items
 from recommender.coupons.features import pair_features
-from recommender.coupons.issuing import IssueRequest, could_issue
+from recommender.coupons.judging import NOTHING, Judgement, OfferTable, draw_ticket
 from recommender.coupons.kept_plans import Decided, KeptPlan
 from recommender.coupons.models import CouponModels
 from recommender.coupons.offer_facts import OfferFacts
 from recommender.coupons.offers import Offer, OfferKind
 from recommender.coupons.order_lines import CouponPast, Purchases
-from recommender.coupons.pacing import Pace, decide
+from recommender.coupons.pacing import Pace
 from recommender.coupons.store import read_offers
 from recommender.coupons.terms import Setting, Terms, near_of
 from recommender.coupons.uplift import Economics, PairScores
@@ -37,6 +40,8 @@ from recommender.history import MINUTES_PER_DAY, Histories
 from recommender.interactions import PURCHASE_CODE
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
+
+FloatVector = npt.NDArray[np.float64]
 
 EVEN_PACE = Pace(10**15, 0, 0.0)
 """Of plans of no campaign: the price of a cent stays what the plan says."""
@@ -66,38 +71,57 @@ class Newcomer:
 
 
 class OnlineDecider:
-    """Decides by the models of one bundle; keeps what it made of plans; safe to share between threads."""
+    """Decides by the models of one bundle; keeps what it made of plans; safe to share between threads.
 
-    def __init__(self, models: CouponModels) -> None:
+    Args:
+        models: of the bundle.
+        explore: share of members who draw a ticket.
+        zone: whose days tell one draw from the next.
+    """
+
+    def __init__(self, models: CouponModels, explore: float = 0.0, zone: tzinfo = UTC) -> None:
         self._models = models
+        self._explore = explore
+        self._zone = zone
         self._scenes: dict[int, tuple[KeptPlan, Scene]] = {}
 
     def decide(
         self, turn: Turn, plan: KeptPlan, member: Newcomer, catalog: Catalog, masks: MaskCache
     ) -> Sequence[Decided]:
-        """Return the offer of a plan that is worth most for a member now, none if none is, or the plan is too old.
+        """Return the offer of a plan that a member is offered now, none if none is, or the plan is too old."""
+        given = self.judge(turn, plan, member, catalog, masks).given
+        return () if given is None else (given,)
+
+    def judge(self, turn: Turn, plan: KeptPlan, member: Newcomer, catalog: Catalog, masks: MaskCache) -> Judgement:
+        """Return the offer that is worth most, or was drawn, and why not the others.
 
         Offers that could not be issued to the member now give way to the next best.
         """
         multipliers = plan.multipliers
         pace = _pace(turn, multipliers.campaign_id)
         if pace is None or plan.facts is None:
-            return ()
+            return NOTHING
         scene = self._scene(turn.connection, plan, catalog, masks)
         found = self._scores(turn, plan.facts, scene, member)
-        cost = _granted(found, scene.offers)
-        value = found.profit_cents.copy()
-        while True:
-            chosen = decide(multipliers, pace, value.tolist(), cost.tolist())
-            if chosen is None:
-                return ()
-            offer_id = multipliers.offer_id[chosen]
-            asked = IssueRequest(offer_id, member.member_id, multipliers.campaign_id)
-            if could_issue(turn, [asked]) == [None]:
-                profit, redemption = float(found.profit_cents[chosen]), float(found.redemption[chosen])
-                assumed = self._models.profit.assumed
-                return [Decided(offer_id, multipliers.campaign_id, profit, redemption, 1.0, assumed)]
-            value[chosen] = np.nan
+        table = OfferTable(turn, plan, member.member_id, pace, found.profit_cents.copy(), _granted(found, scene.offers))
+        table.hold_floor(scene.offers)
+        best = table.best()
+        ticket = draw_ticket(member.member_id, multipliers, self._explore, turn.now.astimezone(self._zone))
+        chosen = best if ticket is None else table.drawn(ticket)
+        why = table.why(chosen, drawn=ticket is not None)
+        if chosen is None:
+            return Judgement(None, why)
+        by_lot = self._explore / (len(multipliers.offer_id) + 1)
+        given = Decided(
+            multipliers.offer_id[chosen],
+            multipliers.campaign_id,
+            float(found.profit_cents[chosen]),
+            float(found.redemption[chosen]),
+            by_lot + (1.0 - self._explore if chosen == best else 0.0),
+            self._models.profit.assumed,
+            str(why[chosen]),
+        )
+        return Judgement(given, why)
 
     def _scores(self, turn: Turn, facts: OfferFacts, scene: Scene, member: Newcomer) -> PairScores:
         lines = _purchases(member, scene.catalog, float(facts.past[0]))
@@ -188,10 +212,10 @@ def _pace(turn: Turn, campaign_id: str | None) -> Pace | None:
     return Pace(budget_limit(turn.connection, campaign_id), spent, (now - starts) / (ends - starts))
 
 
-def _granted(found: PairScores, offers: Sequence[Offer | None]) -> npt.NDArray[np.float64]:
+def _granted(found: PairScores, offers: Sequence[Offer | None]) -> FloatVector:
     """Return the discount to hold against the budget, float64 (k,), as plan_cost() does for a plan."""
     share = np.array([0.0 if one is None else one.retailer_share for one in offers])
     worst = np.array([0.0 if one is None else float(one.worst_case_cents or 0) for one in offers])
     own = np.divide(found.cost_bound_cents, share, out=found.redemption * worst, where=share > 0)
-    granted: npt.NDArray[np.float64] = np.ceil(np.maximum(own, 0.0))
+    granted: FloatVector = np.ceil(np.maximum(own, 0.0))
     return granted

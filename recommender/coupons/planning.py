@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,8 @@ from recommender.coupons.allocation import Terms
 from recommender.coupons.curve import SHARES, CurvePoint, profit_curve
 from recommender.coupons.eligibility import BoolMatrix
 from recommender.coupons.exploring import ExploringPlan, allocate_exploring
-from recommender.coupons.limits import IntVector, Limit, budget, liability, stock
+from recommender.coupons.fairness import Balance, ClassBalance, Tenure, floor_limit
+from recommender.coupons.limits import MOST, IntVector, Limit, budget, liability, stock
 from recommender.coupons.matrices import Arrays
 from recommender.coupons.offers import Offer
 from recommender.coupons.pacing import Multipliers
@@ -23,6 +24,8 @@ PARTS = 1000
 """Plans are held against budgets in thousandths of a cent: expected costs of a few cents could not be rounded to whole
 cents without losing a tenth of the budget."""
 TWO_SIDED_95 = 1.96
+FLOOR_TRIES = 4
+"""Plans made until loyal members are not behind; then new ones are given nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class PlanRequest:
     stock_left: coupons left of each offer; None: any number.
     per_member: most coupons of one member.  explore: share of members for whom lots are drawn.
     pessimism: standard errors by which every profit is lowered.  seed: of the lots.
+    tenure: who is new, for the loyalty floor; None: no floor.
     """
 
     offers: tuple[Offer, ...]
@@ -43,6 +47,7 @@ class PlanRequest:
     explore: float = 0.0
     pessimism: float = 0.0
     seed: int = 0
+    tenure: Tenure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,15 @@ class OfferPlan:
     """A plan with its figures and the profit curve, which is empty without a budget.
 
     explored: costs, and what is used of a budget and its price, are in thousandths of a cent.
+    matrices: value and cost as they were allocated.
+    balance: what new and loyal members are given per head, by eligibility class; empty without a floor.
     """
 
     explored: ExploringPlan
     figures: PlanFigures
     curve: tuple[CurvePoint, ...]
+    matrices: Arrays
+    balance: tuple[ClassBalance, ...] = ()
 
 
 def make_plan(scores: OfferScores, allowed: BoolMatrix, request: PlanRequest) -> OfferPlan:
@@ -105,10 +114,35 @@ def plan_arrays(arrays: Arrays, scores: OfferScores, request: PlanRequest) -> Of
         scores: of the same pairs; looked at where coupons are given.
     Raises: as make_plan().
     """
-    terms = plan_terms(request)
-    explored = allocate_exploring(arrays, terms, request.explore, np.random.default_rng(request.seed))
+    explored, terms, balance = _above_floor(arrays, plan_terms(request), request)
     curve = _curve(arrays, terms, request.budget_cents)
-    return OfferPlan(explored, _figures(scores, explored, request, curve), curve)
+    return OfferPlan(explored, _figures(scores, explored, request, curve), curve, arrays, balance)
+
+
+def _above_floor(
+    arrays: Arrays, terms: Terms, request: PlanRequest
+) -> tuple[ExploringPlan, Terms, tuple[ClassBalance, ...]]:
+    """Allocate, and again with less for new members of a class while they would be given more than the loyal ones.
+
+    Returns: the plan, the terms it keeps to, and who is given what.
+    """
+    tenure, own = request.tenure, terms
+    room: list[int] | None = None
+    for tries in range(FLOOR_TRIES + 1):
+        explored = allocate_exploring(arrays, own, request.explore, np.random.default_rng(request.seed))
+        if tenure is None:
+            return explored, own, ()
+        plan = explored.plan
+        balance = Balance.of(tenure, plan.member_row, plan.cost_cents, PARTS)
+        kept = balance.kept()
+        if all(kept):
+            break
+        before = room or [MOST] * len(kept)
+        last = tries == FLOOR_TRIES - 1
+        found = zip(before, balance.room(), kept, strict=True)
+        room = [most if fine else 0 if last else min(most, new) for most, new, fine in found]
+        own = replace(terms, limits=(*terms.limits, floor_limit(tenure, room)))
+    return explored, own, balance.classes()
 
 
 def _curve(arrays: Arrays, terms: Terms, budget_cents: int | None) -> tuple[CurvePoint, ...]:

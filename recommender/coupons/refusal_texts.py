@@ -31,6 +31,10 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "这张券不能与已使用的券叠加。",
     ),
     Refusal.VALUE_UNKNOWN: ("The value of this coupon is not known.", "这张券的面额不明，暂不能使用。"),
+    Refusal.OUTSIDE_RANGE: (
+        "The value of this coupon lies outside the published range.",
+        "这张券的面额超出公示范围。",
+    ),
     Refusal.OUT_OF_STOCK: ("All coupons of this offer are gone.", "这个活动的券已经领完。"),
     Refusal.MEMBER_LIMIT: (
         "You already have all the coupons of this offer that one member may have.",

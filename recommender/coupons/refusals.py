@@ -22,6 +22,7 @@ class Refusal(StrEnum):
     NOTHING_TO_TAKE_OFF = "nothing_to_take_off"
     EXCLUSIVE_GROUP = "exclusive_group"
     VALUE_UNKNOWN = "value_unknown"
+    OUTSIDE_RANGE = "outside_range"
     # What is left.
     OUT_OF_STOCK = "out_of_stock"
     MEMBER_LIMIT = "member_limit"

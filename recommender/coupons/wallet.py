@@ -17,6 +17,7 @@ from enum import StrEnum
 from sqlalchemy.engine import Connection
 
 from recommender.coupons.discount import Discount, Refused
+from recommender.coupons.fairness import FairnessRules
 from recommender.coupons.refusals import Refusal
 
 
@@ -85,6 +86,7 @@ class WalletRules:
     breaker_redemptions: redemptions of one offer in an hour that freeze it; 0: any number.
     breaker_share: share of what the goods of an hour cost, from `BREAKER_LEAST` redemptions on, that freezes it.
     risk: may refuse before issue and redemption; an exception refuses too.
+    fairness: what holds for all that is not given by hand.
     """
 
     lock: timedelta = timedelta(minutes=15)
@@ -93,6 +95,7 @@ class WalletRules:
     breaker_redemptions: int = 10_000
     breaker_share: float = 0.8
     risk: Callable[[RiskQuestion], bool] = field(default=_no_risk)
+    fairness: FairnessRules = field(default_factory=FairnessRules)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ PERSONAL = (
     Personal("answers", "subject", True, Fate.DELETED, "occurred_at"),
     Personal("attributions", "subject", True, Fate.DELETED, "occurred_at"),
     Personal("exposures", "subject", True, Fate.UNNAMED, "occurred_at", ("subject", "experiment_unit")),
+    Personal("coupon_exposures", "subject", True, Fate.UNNAMED, "occurred_at", ("subject", "coupon_id")),
     Personal("events", "subject", True, Fate.UNNAMED, "occurred_at", PERSONAL_COLUMNS),
     Personal("coupons", "member_id", False, Fate.BOOK, "issued_at"),
     Personal("wallet_coupons", "member_id", False, Fate.BOOK, "issued_at", ends=False),

@@ -99,4 +99,53 @@ offer_states = sa.Table(
 )
 """What the wallet knows of an offer. `terms`: a checksum of those that were examined and approved."""
 
-WALLET_TABLES = (wallet_coupons, coupon_ledger, coupon_counters, coupon_codes, coupon_requests, offer_states)
+coupon_plans = sa.Table(
+    "coupon_plans",
+    metadata,
+    sa.Column("plan_id", ByteText, primary_key=True),
+    sa.Column("campaign_id", ByteText, index=True),
+    sa.Column("planned_for", UtcTime(), nullable=False),
+    sa.Column("made_at", UtcTime(), nullable=False),
+    sa.Column("bundle_id", ByteText, nullable=False),
+    sa.Column("members", sa.BigInteger(), nullable=False),
+    sa.Column("coupons", sa.BigInteger(), nullable=False),
+    sa.Column("reasons", ByteText, nullable=False),
+    sa.Column("fairness", ByteText, nullable=False),
+)
+"""Plans of offers, one row each. `reasons`: JSON, pairs of a member and an offer by why it was given or not; of each
+member they lie with the kept plan. `fairness`: JSON, the rules it was held to, and what each eligibility class got."""
+
+coupon_exposures = sa.Table(
+    "coupon_exposures",
+    metadata,
+    sa.Column("recommendation_id", ByteText, primary_key=True),
+    sa.Column("position", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("item_id", ByteText),
+    sa.Column("offer_id", ByteText, nullable=False),
+    sa.Column("coupon_id", ByteText),
+    sa.Column("campaign_id", ByteText),
+    sa.Column("origin", ByteText, nullable=False),
+    sa.Column("reason", ByteText),
+    sa.Column("propensity", sa.Double()),
+    sa.Column("scenario", ByteText, nullable=False),
+    sa.Column("bundle_id", ByteText),
+    sa.Column("subject", ByteText),
+    sa.Column("channel", ByteText),
+    sa.Column("occurred_at", UtcTime(), nullable=False),
+    sa.Index("ix_coupon_exposures_subject_occurred_at", "subject", "occurred_at"),
+    sa.Index("ix_coupon_exposures_occurred_at", "occurred_at"),
+)
+"""Coupons and offers shown: beside the item of a slate, or in a member's list (`scenario` coupons, no `item_id`).
+`origin`: held, plan, online or public; left_out: not shown, for the reason given. `propensity`: chance with which a
+plan or an online decision gave it."""
+
+WALLET_TABLES = (
+    wallet_coupons,
+    coupon_ledger,
+    coupon_counters,
+    coupon_codes,
+    coupon_requests,
+    offer_states,
+    coupon_plans,
+    coupon_exposures,
+)

@@ -11,6 +11,7 @@ import pytest
 from api.app import build_services, close_services, create_app
 from api.services import Services
 from api.settings import ServiceSettings
+from api.worker import drain_spool
 from recommender.errors import StoreBusyError
 from recommender.storage.upserts import upsert
 from tests.api.checked import CheckedClient
@@ -223,6 +224,99 @@ def test_slates_by_get_and_in_batches_have_coupons_too(client: CheckedClient) ->
     batch = client.post("/v1/recommendations:batch", {"requests": [asked, asked | {"include_coupons": False}]}).json
     assert batch is not None
     assert [beside(one["result"]) for one in batch["results"]] == [wanted, {}]
+
+
+def shown(shop: Services) -> list[tuple[Any, ...]]:
+    """Return what is recorded of coupons: what, where, from where, with which chance."""
+    drain_spool(shop.database, shop.settings.spool_folder)
+    statement = (
+        "SELECT scenario, position, item_id, offer_id, coupon_id, campaign_id, origin, reason, propensity, subject"
+        " FROM coupon_exposures ORDER BY scenario, position"
+    )
+    with shop.database.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+
+def test_what_is_shown_beside_items_is_recorded(shop: Services, client: CheckedClient) -> None:
+    coupon_id = issue(client, "own", campaign_id="c1")
+    found = slate(client)
+    assert set(beside(found)) == {"i03", "i21"}
+    wanted = {
+        ("i03", "own", coupon_id, "c1", "held", None, None, "member:m01"),
+        ("i21", "fifth", None, "c1", "plan", None, 1.0, "member:m01"),
+    }
+    assert {row[2:] for row in shown(shop)} == wanted
+    with shop.database.read() as connection:
+        (slates,) = connection.exec_driver_sql("SELECT COUNT(*) FROM exposures").fetchone() or ()
+    assert slates == len(found["items"])
+
+
+def test_what_a_list_shows_and_leaves_out_is_recorded(shop: Services, client: CheckedClient) -> None:
+    put(shop, "offers", FIFTH | {"valid_until": NOW - timedelta(days=1)})
+    coupons(client)
+    assert shown(shop) == [
+        ("coupons", 1, None, "own", None, "c1", "plan", None, 1.0, "member:m01"),
+        ("coupons", 2, None, "fifth", None, None, "left_out", "ended", None, "member:m01"),
+    ]
+    with shop.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM exposures").scalar() == 0
+
+
+def test_a_coupon_of_which_there_is_no_record_is_not_shown(
+    shop: Services, client: CheckedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert beside(slate(client))
+    monkeypatch.setattr(type(shop.exposures), "record", lambda *_: False)
+    found = slate(client)
+    assert (len(found["items"]) > 0, beside(found)) == (True, {})
+    assert {"exposure_not_recorded", "coupons_unavailable"} <= set(found["flags"])
+    assert client.get("/v1/members/m01/coupons").status_code == 503
+
+
+def decisions(client: CheckedClient, member_id: str = "m01", language: str = "en") -> Json:
+    answer = client.get(f"/v1/members/{member_id}/coupon-decisions", headers={"Accept-Language": language})
+    assert answer.status_code == 200, answer.text
+    found: Json = answer.json or {}
+    return found
+
+
+def test_why_a_member_is_given_an_offer_or_none(shop: Services, client: CheckedClient) -> None:
+    keep(shop.settings.home, {"m01": {"fifth": 60.0, "own": 30.0}, "m02": {"own": -5.0}}, NOW, "c1", plan_id="p1")
+    found = decisions(client)
+    assert found["rules"] == {
+        "least_cents": 0,
+        "most_cents": 10_000_000,
+        "least_percent": 0.0,
+        "most_percent": 100.0,
+        "new_days": 90,
+    }
+    (plan,) = found["plans"]
+    assert (plan["plan_id"], plan["campaign_id"], plan["considered"]) == ("p1", "c1", True)
+    assert [(one["offer_id"], one["given"], one["code"]) for one in plan["decisions"]] == [
+        ("fifth", True, "best_worth"),
+        ("own", False, "other_offer"),
+    ]
+    (plan,) = decisions(client, "m02", "zh")["plans"]
+    assert [one["text"] for one in plan["decisions"]] == ["预计给予该优惠不会带来额外收益。"] * 2
+    (plan,) = decisions(client, "m03")["plans"]
+    assert (plan["considered"], plan["decisions"]) == (False, [])  # this bundle has no models of coupons
+
+
+def test_what_was_shown_is_part_of_why(shop: Services, client: CheckedClient) -> None:
+    coupons(client)
+    assert decisions(client)["shown"] == []
+    shown(shop)
+    rows = decisions(client)["shown"]
+    assert [(row["offer_id"], row["origin"], row["propensity"]) for row in rows] == [
+        ("fifth", "plan", 1.0),
+        ("own", "plan", 1.0),
+    ]
+
+
+def test_who_opted_out_is_told_as_such(shop: Services, client: CheckedClient) -> None:
+    put(shop, "consents", {"member_id": "m07", "purpose": "personalization", "granted": False, "at": NOW})
+    (plan,) = decisions(client, "m07")["plans"]
+    assert {one["code"] for one in plan["decisions"]} == {"opted_out"}
 
 
 def test_strangers_get_no_coupons_and_a_flag(client: CheckedClient) -> None:

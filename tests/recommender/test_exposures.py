@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from recommender.errors import InputError
-from recommender.exposures import Exposure, ExposureLog, read_spool, remove_finished, spool_files
+from recommender.exposures import CouponShown, Exposure, ExposureLog, read_spool, remove_finished, spool_files
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 EXPOSURE = Exposure(
@@ -44,9 +44,19 @@ def test_a_line_holds_the_whole_exposure() -> None:
     assert Exposure.of_line(explored.line()) == explored
 
 
-def test_lines_from_before_experiments_are_read() -> None:
+def test_coupons_are_part_of_a_line() -> None:
+    shown = (
+        CouponShown("ten", "plan", "milk", None, "c1", None, 0.99),
+        CouponShown("five", "held", "bread", "0" * 32, None),
+        CouponShown("wine", "left_out", reason="held_out"),
+    )
+    with_coupons = replace(EXPOSURE, coupons=shown)
+    assert Exposure.of_line(with_coupons.line()) == with_coupons
+
+
+def test_lines_from_before_experiments_and_coupons_are_read() -> None:
     values = orjson.loads(EXPOSURE.line())
-    for name in ("experiment_group", "experiment_unit", "flags"):
+    for name in ("experiment_group", "experiment_unit", "flags", "coupons"):
         del values[name]
     assert Exposure.of_line(orjson.dumps(values)) == EXPOSURE
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from recommender.coupons.decisions import Decision
 from recommender.coupons.features import FEATURES
 from recommender.coupons.kept_plans import Decided, KeptPlans, read_plan, remove_plans_of_erased
 from recommender.errors import InputError
@@ -55,6 +56,29 @@ def test_plans_that_name_somebody_erased_are_removed(database: Database, tmp_pat
         request_erasure(connection, "m1", "test", HashKey(b"0123456789abcdef", 1), NOW)
         assert remove_plans_of_erased(connection, tmp_path) == 1
     assert list((tmp_path / "plans").iterdir()) == [kept]
+
+
+def test_reasons_lie_beside_the_plan_and_go_with_it(database: Database, tmp_path: Path) -> None:
+    keep(tmp_path, {"m1": {"a": 50.0, "b": 80.0}, "m2": {"a": -5.0}}, NOW, "c1", plan_id="p1")
+    plan = read_plan(keep(tmp_path, {"m1": {"a": 50.0, "b": 80.0}, "m2": {"a": -5.0}}, NOW, "c1", plan_id="p2"))
+    assert plan.plan_id == "p2"
+    assert plan.reasons("m1") == [Decision.OTHER_OFFER, Decision.BEST_WORTH]
+    assert plan.reasons("m2") == [Decision.NO_GAIN, Decision.NO_GAIN]
+    assert plan.reasons("m3") is None
+    assert len(list((tmp_path / "plans").iterdir())) == 2  # the reasons of the plan before are gone
+    with database.write() as connection:
+        request_erasure(connection, "m1", "test", HashKey(b"0123456789abcdef", 1), NOW)
+        assert remove_plans_of_erased(connection, tmp_path) == 1
+    assert list((tmp_path / "plans").iterdir()) == []
+
+
+def test_without_reasons_nobody_can_be_told_why(tmp_path: Path) -> None:
+    plan = read_plan(keep(tmp_path, {"m1": {"a": 50.0}}, NOW))
+    assert plan.reasons("m1") is None
+    kept = read_plan(keep(tmp_path, {"m1": {"a": 50.0}}, NOW, plan_id="p1"))
+    assert kept.why is not None
+    kept.why.unlink()
+    assert kept.reasons("m1") is None
 
 
 def test_who_somebody_is_says_nothing_of_what_a_coupon_is_worth() -> None:
