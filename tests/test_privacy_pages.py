@@ -19,6 +19,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 PRIVACY = (DOCS / "privacy.md").read_text("utf-8")
 SECURITY = (DOCS / "security.md").read_text("utf-8")
 TOMBSTONES = {"erased_subjects"}
+KINDS_OF_UNITS = {"experiments"}
+"""Tables whose `unit` is no household or member, but says by which of them something is drawn."""
 
 
 def rows(text: str, first: str) -> dict[str, list[str]]:
@@ -47,11 +49,11 @@ def test_every_table_that_names_members_is_looked_after() -> None:
     naming = {
         name
         for name, table in metadata.tables.items()
-        if {"member_id", "subject", "household_id"} & set(table.c.keys())
+        if {"member_id", "subject", "household_id", "unit"} & set(table.c.keys())
     }
-    assert naming - TOMBSTONES <= {one.table for one in PERSONAL}
+    assert naming - TOMBSTONES - KINDS_OF_UNITS <= {one.table for one in PERSONAL}
     for one in PERSONAL:
-        assert {one.column, one.time, *one.cleared} <= set(one.sql.c.keys())
+        assert {one.column, one.time, *one.cleared, *one.also} <= set(one.sql.c.keys())
 
 
 def test_every_method_is_explained() -> None:

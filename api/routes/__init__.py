@@ -6,7 +6,6 @@ from api.openapi import Operation
 from api.routes import (
     audiences,
     audit,
-    campaign_reports,
     catalog,
     coupons,
     events,
@@ -34,7 +33,6 @@ OPERATIONS: tuple[Operation, ...] = (
     *audiences.OPERATIONS,
     *scenarios.OPERATIONS,
     *reports.OPERATIONS,
-    *campaign_reports.OPERATIONS,
     *members.OPERATIONS,
     *experiments.OPERATIONS,
     *audit.OPERATIONS,

@@ -162,8 +162,14 @@ deliveries = sa.Table(
     sa.Column("sent_at", UtcTime()),
     sa.Column("finished_at", UtcTime()),
     sa.Column("provider_ref", ByteText),
-    sa.Index("ix_deliveries_state_due_at", "state", "due_at"),
+    sa.Index("ix_deliveries_queue", "campaign_id", "transport", "state", "due_at", sa.text("worth_cents DESC")),
     sa.Index("ix_deliveries_campaign_id_state", "campaign_id", "state"),
+    sa.Index(
+        "ix_deliveries_failed",
+        "finished_at",
+        sqlite_where=sa.text("state = 'failed'"),
+        postgresql_where=sa.text("state = 'failed'"),
+    ),
 )
 """The outbox: one row per message to a member, and one per message that a member of a control group would have got.
 
@@ -180,7 +186,8 @@ contact_counts = sa.Table(
     sa.Column("count", sa.Integer(), nullable=False),
     sqlite_with_rowid=False,
 )
-"""Messages by unit and calendar day, which caps across campaigns are held against."""
+"""Messages by unit and calendar day, which caps and budgets are held against. `transport`: '' counts all of them.
+`unit`: besides households and members, `transport:` and its name, `guide:` and their id."""
 
 transports = sa.Table(
     "transports",
@@ -193,6 +200,28 @@ transports = sa.Table(
     sa.Column("updated_by", ByteText, nullable=False),
 )
 """Ways out, by name. `settings`: JSON without secrets."""
+
+transport_limits = sa.Table(
+    "transport_limits",
+    metadata,
+    sa.Column("transport", ByteText, primary_key=True),
+    sa.Column("tokens", sa.Double(), nullable=False),
+    sa.Column("at", UtcTime(), nullable=False),
+    sa.Column("blocked_until", UtcTime(), nullable=False),
+)
+"""How fast transports may send, over all workers: messages that may leave at once, as of `at`; and until when nothing
+may, since the provider asked for it."""
+
+delivery_counts = sa.Table(
+    "delivery_counts",
+    metadata,
+    sa.Column("transport", ByteText, primary_key=True),
+    sa.Column("outcome", ByteText, primary_key=True),
+    sa.Column("reason", ByteText, primary_key=True),
+    sa.Column("count", sa.BigInteger(), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What came of messages and attempts, for metrics."""
 
 message_quotas = sa.Table(
     "message_quotas",
@@ -219,5 +248,7 @@ CAMPAIGN_TABLES = (
     deliveries,
     contact_counts,
     transports,
+    transport_limits,
+    delivery_counts,
     message_quotas,
 )

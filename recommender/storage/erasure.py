@@ -184,7 +184,8 @@ def _clear(connection: Connection, one: Personal, keys: Sequence[Sequence[Any]],
         return _delete(connection, one, keys)
     names = [column.name for column in one.sql.primary_key.columns]
     same = sa.tuple_(*(one.sql.c[name] for name in names)).in_([tuple(key) for key in keys])
-    values: dict[str, object] = dict.fromkeys(one.cleared) if one.cleared else {one.column: erasure.pseudonym}
+    renamed = dict.fromkeys((one.column, *one.also), erasure.pseudonym)
+    values: dict[str, object] = dict.fromkeys(one.cleared) if one.cleared else {**renamed}
     return connection.execute(one.sql.update().where(same).values(values)).rowcount
 
 

@@ -92,7 +92,7 @@ def _member_of(row: tuple[Any, ...], member_id: str, now: datetime) -> MemberRow
     if erased or (recorded is None and granted is None):
         return None
     kind = kind or LEARNED_KINDS[0]
-    adult = _is_adult(flag, birth_date, now)
+    adult = is_adult(flag, birth_date, now)
     allowed = (granted is None or bool(granted)) and (adult is not False or bool(guardian))
     return MemberRow(
         member_id=member_id,
@@ -136,7 +136,8 @@ def home_stores(connection: Connection) -> dict[str, str]:
     return dict(rows)
 
 
-def _is_adult(flag: str | None, birth_day: int | None, now: datetime) -> bool | None:
+def is_adult(flag: str | None, birth_day: int | None, now: datetime) -> bool | None:
+    """Tell whether a member is of age, None if neither the flag nor the birth day (a number) says."""
     if flag in ("true", "false"):
         return flag == "true"
     if birth_day is None:

@@ -34,7 +34,7 @@ class Personal:
 
     column: holds the member id, or a subject if `by_subject`.  time: when a row happened.
     cleared: of UNNAMED rows, the columns that are emptied.  ends: of BOOK rows, whether they go once their time is
-    over.
+    over.  also: of BOOK rows, other columns that tell who the member is.
     """
 
     table: str
@@ -44,6 +44,7 @@ class Personal:
     time: str
     cleared: tuple[str, ...] = ()
     ends: bool = True
+    also: tuple[str, ...] = ()
 
     @property
     def sql(self) -> sa.Table:
@@ -74,7 +75,8 @@ PERSONAL = (
     Personal("campaign_members", "member_id", False, Fate.DELETED, "assigned_at"),
     Personal("holdout_units", "unit", True, Fate.DELETED, "assigned_at"),
     Personal("card_list_members", "member_id", False, Fate.DELETED, "added_at"),
-    Personal("deliveries", "member_id", False, Fate.BOOK, "created_at"),
+    Personal("deliveries", "member_id", False, Fate.BOOK, "created_at", also=("unit",)),
+    Personal("contact_counts", "unit", True, Fate.DELETED, "day"),
     Personal("message_quotas", "member_id", False, Fate.DELETED, "at"),
 )
 """Every table that holds something on members. `audit` and `erased_subjects` are looked after by the erasure itself."""

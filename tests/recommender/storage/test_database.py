@@ -31,9 +31,15 @@ from tests.postgres import Server
 
 
 def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
+    # What SQLAlchemy reads back from SQLite does not say which way an index goes.
+    unread = {"ix_deliveries_queue"} if database.dialect == "sqlite" else set()
     with database.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        compared = {"compare_server_default": True, "include_object": lambda _one, name, *_: name not in unread}
+        context = MigrationContext.configure(connection, opts=compared)
         assert compare_metadata(context, metadata) == []
+        if unread:
+            made = fetch(connection, "SELECT sql FROM sqlite_master WHERE name = 'ix_deliveries_queue'")[0][0]
+            assert made.endswith("(campaign_id, transport, state, due_at, worth_cents DESC)")
 
 
 def test_head_is_the_newest_revision() -> None:

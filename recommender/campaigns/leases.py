@@ -1,0 +1,171 @@
+"""Leases: messages that one worker has in hand, and what becomes of them; a worker that dies loses them in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from recommender.campaigns.outbox import CONTROL_ARMS, WAITING, State
+from recommender.storage.statements import execute, execute_many, fetch, marks
+from recommender.storage.types import from_day_number, from_micros, to_day_number, to_micros
+
+LEASE = timedelta(seconds=90)
+"""How long a worker has what it takes; afterwards others may take it."""
+_COLUMNS = (
+    "delivery_id, campaign_id, occasion, member_id, unit, arm, propensity, offer_id, coupon_id, transport, test,"
+    " worth_cents, expires_at, attempts, day, created_at"
+)
+_DUE = f"""
+SELECT {_COLUMNS} FROM deliveries WHERE campaign_id = ? AND transport = ? AND state = ? AND due_at <= ?
+  AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?) ORDER BY due_at, worth_cents DESC LIMIT ?"""
+_LEASE = """
+UPDATE deliveries SET lease_until = ?, lease_owner = ?, coupon_id = ?, day = ? WHERE delivery_id = ?"""
+_END = """
+UPDATE deliveries SET state = ?, reason = ?, due_at = COALESCE(?, due_at), day = COALESCE(?, day), finished_at = ?,
+  lease_until = NULL, lease_owner = NULL WHERE delivery_id = ?"""
+_MINE = "SELECT delivery_id FROM deliveries WHERE lease_owner = ? AND delivery_id IN ({marks})"
+_SEND = """
+INSERT INTO sends (campaign_id, member_id, offer_id, sent_at, arm, propensity) VALUES (?, ?, ?, ?, ?, ? * COALESCE(
+  (SELECT offer_propensity FROM campaign_members WHERE campaign_id = ? AND member_id = ?), 1)) ON CONFLICT DO NOTHING"""
+_WITHHELD = """
+INSERT INTO sends (campaign_id, member_id, offer_id, sent_at, arm, propensity) VALUES (?, ?, ?, ?, 'holdout', ?)
+ON CONFLICT DO NOTHING"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message whose time has come, as it stands in the outbox.
+
+    day: the calendar day in which it is counted already; None: it is not.
+    """
+
+    delivery_id: str
+    campaign_id: str
+    occasion: str
+    member_id: str
+    unit: str
+    arm: str
+    propensity: float
+    offer_id: str | None
+    coupon_id: str | None
+    transport: str
+    test: bool
+    worth_cents: float
+    expires_at: datetime | None
+    attempts: int
+    day: date | None
+    created_at: datetime
+
+    @property
+    def control(self) -> bool:
+        """Whether the message is withheld, to have somebody to compare with."""
+        return self.arm in CONTROL_ARMS
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a message.
+
+    state: PENDING: it is tried again.  due_at: not before; None: as it was.  day: it is counted in; None: as it was.
+    """
+
+    waiting: Waiting
+    state: State
+    reason: str | None = None
+    due_at: datetime | None = None
+    day: date | None = None
+
+
+def is_due(connection: Connection, campaign_id: str, transport: str, state: State, now: datetime) -> bool:
+    """Tell whether the time of a message has come."""
+    return bool(fetch(connection, _DUE, _due(campaign_id, transport, state, 1, now)))
+
+
+def take_due(
+    connection: Connection, campaign_id: str, transport: str, state: State, limit: int, now: datetime
+) -> list[Waiting]:
+    """Return messages whose time has come, the most worth first, and keep other workers from them until the end of the
+    write transaction.
+    """
+    skip = " FOR UPDATE SKIP LOCKED" if connection.dialect.name == "postgresql" else ""
+    return [_waiting(row) for row in fetch(connection, _DUE + skip, _due(campaign_id, transport, state, limit, now))]
+
+
+def _due(campaign_id: str, transport: str, state: State, limit: int, now: datetime) -> tuple[object, ...]:
+    # A lease that ends too late was written by a clock that was wrong.
+    micros, wrong = to_micros(now), to_micros(now + 2 * LEASE)
+    return (campaign_id, transport, state.value, micros, micros, wrong, limit)
+
+
+def lease(
+    connection: Connection, owner: str, until: datetime, rows: Sequence[tuple[Waiting, str | None, date]]
+) -> None:
+    """Have messages in hand until a time, each with its coupon and the day it is counted in."""
+    micros = to_micros(until)
+    values = [(micros, owner, coupon, to_day_number(day), one.delivery_id) for one, coupon, day in rows]
+    execute_many(connection, _LEASE, values)
+
+
+def settle(connection: Connection, verdicts: Sequence[Verdict], now: datetime) -> None:
+    """Write what becomes of messages, inside a write transaction that holds them."""
+    micros, rows = to_micros(now), []
+    for one in verdicts:
+        ended = None if one.state in WAITING else micros
+        due = None if one.due_at is None else to_micros(one.due_at)
+        day = None if one.day is None else to_day_number(one.day)
+        rows.append((one.state.value, one.reason, due, day, ended, one.waiting.delivery_id))
+    execute_many(connection, _END, rows)
+
+
+def still_mine(connection: Connection, owner: str, delivery_ids: Sequence[str]) -> set[str]:
+    """Return which messages a worker still has in hand, and keep them until the end of the write transaction."""
+    if not delivery_ids:
+        return set()
+    hold = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    statement = _MINE.format(marks=marks(len(delivery_ids))) + hold
+    return {row[0] for row in fetch(connection, statement, (owner, *delivery_ids))}
+
+
+def note_sends(connection: Connection, rows: Sequence[Waiting], now: datetime) -> None:
+    """Write down who was sent to and from whom it was withheld, for coupons, training and reports.
+
+    With the chance of what happened: to be treated and get this offer, or not to be treated.
+    """
+    facts = [(one, (one.campaign_id, one.member_id, one.offer_id or "", to_micros(now))) for one in rows]
+    treated = [(*key, one.arm, one.propensity, one.campaign_id, one.member_id) for one, key in facts if not one.control]
+    execute_many(connection, _SEND, treated)
+    execute_many(connection, _WITHHELD, [(*key, 1 - one.propensity) for one, key in facts if one.control])
+
+
+def mark_sent(connection: Connection, rows: Sequence[tuple[Waiting, str | None]], now: datetime) -> None:
+    """Write when messages left and how the provider calls them."""
+    statement = "UPDATE deliveries SET sent_at = ?, provider_ref = ?, attempts = attempts + 1 WHERE delivery_id = ?"
+    execute_many(connection, statement, [(to_micros(now), ref, one.delivery_id) for one, ref in rows])
+
+
+def count_attempts(connection: Connection, rows: Sequence[Waiting]) -> None:
+    """Count an attempt that failed."""
+    statement = "UPDATE deliveries SET attempts = attempts + 1 WHERE delivery_id = ?"
+    execute_many(connection, statement, [(one.delivery_id,) for one in rows])
+
+
+def release(connection: Connection, owner: str) -> int:
+    """Give back what a worker has in hand and did not try, inside a write transaction; return how many."""
+    return execute(
+        connection, "UPDATE deliveries SET lease_until = NULL, lease_owner = NULL WHERE lease_owner = ?", (owner,)
+    )
+
+
+def _waiting(row: Sequence[Any]) -> Waiting:
+    named = dict(zip(Waiting.__slots__, row, strict=True))
+    named["test"] = bool(named["test"])
+    named["created_at"] = from_micros(named["created_at"])
+    if named["expires_at"] is not None:
+        named["expires_at"] = from_micros(named["expires_at"])
+    if named["day"] is not None:
+        named["day"] = from_day_number(named["day"])
+    return Waiting(**named)
