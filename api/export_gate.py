@@ -39,7 +39,7 @@ class ExportGate:
         if wait > 0:
             raise _later("An export was made only now.", math.ceil(wait))
         if not self._lock.acquire(blocking=False):
-            raise _later("Another export is being made.", BUSY_SECONDS)
+            raise _later("Another export or report is being made.", BUSY_SECONDS)
         try:
             yield
             if member_id is not None:

@@ -19,6 +19,7 @@ from recommender.ids import MAX_ID_BYTES
 
 Json = dict[str, Any]
 JSON_MEDIA_TYPE = "application/json"
+TEXT_MEDIA_TYPE = "text/plain"
 NAME_CONVERTER = "name"
 """The kind of path parameter that the parameter `name` has."""
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -47,7 +48,8 @@ class Operation:
     counted in the audit trail, not listed one by one. `idempotent`: the call must carry an Idempotency-Key, which
     `Call` then holds.
     `direct`: plain calls go past Flask's routing (direct.py); only for operations that take a body, and write nothing.
-    `answers` has the schema of each status that is not a problem (None: plain text).
+    `answers` has the schema of each status that is not a problem (None: text, of one of `media_types`).
+    Where there is a schema, other `media_types` than plain text can be asked for in place of JSON.
     """
 
     id: str
@@ -67,6 +69,7 @@ class Operation:
     streamed: bool = False
     idempotent: bool = False
     direct: bool = False
+    media_types: tuple[str, ...] = (TEXT_MEDIA_TYPE,)
 
     @property
     def path_parameters(self) -> list[str]:
@@ -145,6 +148,7 @@ _PATH_MEANINGS = {
     "member_id": "The member.",
     "item_id": "The item.",
     "offer_id": "The offer.",
+    "campaign_id": "The campaign.",
     "name": "What it is called.",
     "purpose": "What the member agrees to, or not.",
     "audience_id": "The audience.",
@@ -277,13 +281,14 @@ def _described(part: Json, schemas: Json) -> str:
 def _responses(operation: Operation) -> Json:
     found: Json = {}
     for status, answer in operation.answers.items():
-        content: Json = {"text/plain": {"schema": {"type": "string"}}}
+        content: Json = {name: {"schema": {"type": "string"}} for name in operation.media_types}
         if answer is not None:
             body: Json = {"schema": _reference(answer)}
             examples = _examples(answer)
             if examples:
                 body["examples"] = examples
-            content = {JSON_MEDIA_TYPE: body}
+            content.pop(TEXT_MEDIA_TYPE, None)
+            content[JSON_MEDIA_TYPE] = body
         description = (answer.__doc__ or "").split("\n")[0] if answer is not None else operation.summary
         found[str(status)] = {"description": description, "headers": _REQUEST_ID_HEADER, "content": content}
     for status in sorted({kind.status for kind in operation.all_problems}):

@@ -6,6 +6,7 @@ from api.openapi import Operation
 from api.routes import (
     audiences,
     audit,
+    campaign_reports,
     catalog,
     coupons,
     events,
@@ -33,6 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *audiences.OPERATIONS,
     *scenarios.OPERATIONS,
     *reports.OPERATIONS,
+    *campaign_reports.OPERATIONS,
     *members.OPERATIONS,
     *experiments.OPERATIONS,
     *audit.OPERATIONS,
