@@ -8,11 +8,25 @@ from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy.engine import Connection
 
+from recommender.bundle import Bundle
+from recommender.campaigns.audience import Expression, Ground, Rules, parse_expression, select
+from recommender.campaigns.audience_store import get_audience, open_ground
 from recommender.campaigns.campaign import Campaign
-from recommender.errors import InputError
+from recommender.campaigns.feature_files import current_generation, read_features
+from recommender.campaigns.feature_refresh import refresh_features
+from recommender.campaigns.item_models import ItemModels
+from recommender.campaigns.settings import AudienceChoice
 from recommender.ids import IdIndex
 from training.place import Place
+
+ACT_DAYS = 365
+"""How far back features go that are made here, since nobody has made any yet."""
+CONSENT = "push"
+"""The purpose of the consent that messages need."""
+NO_HISTORY = "no_history"
+"""Members of whom nothing is learned: no plan can say what an offer changes for them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,14 +37,42 @@ class Audience:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def find_audience(place: Place, campaign: Campaign, members: IdIndex, now: datetime) -> Audience:
-    """Return the audience of a campaign.
+def find_audience(place: Place, bundle: Bundle, campaign: Campaign, members: IdIndex, now: datetime) -> Audience:
+    """Return the audience of a campaign; of one that sends messages, who agreed to get them.
 
     Args:
         members: who is learned from.
         now: as of when.
-    Raises: InputError if the audience cannot be read.
+    Raises: InputError or NotFoundError if the audience cannot be read, or names what does not exist.
     """
-    if campaign.settings.audience.everybody:
+    settings = campaign.settings
+    if settings.audience.everybody and settings.transport is None:
         return Audience()
-    raise InputError("Audiences are not available.", field="settings.audience", accepted="no audience")
+    if current_generation(place.settings.home) is None:
+        refresh_features(place.database, place.settings, ACT_DAYS, now)
+    features = read_features(place.settings.home)
+    with place.database.read(snapshot=True) as connection:
+        models = ItemModels.of(bundle, features)
+        ground = open_ground(connection, features, now, place.settings.channel_kinds, models)
+        rules = Rules(purpose=None if settings.transport is None else CONSENT)
+        found = select(ground, _expression(connection, settings.audience), rules)
+        keys = found.features.keys()[found.rows]
+    rows = np.flatnonzero(np.isin(members.keys, keys, assume_unique=True)).astype(np.int32)
+    left_out = {reason.value: count for reason, count in found.left_out.items() if count}
+    if len(keys) > len(rows):
+        left_out[NO_HISTORY] = len(keys) - len(rows)
+    return Audience(rows, left_out)
+
+
+def _expression(connection: Connection, choice: AudienceChoice) -> Expression:
+    if choice.audience_id is not None:
+        return parse_expression(get_audience(connection, choice.audience_id).expression)
+    return _Everybody() if choice.expression is None else parse_expression(choice.expression)
+
+
+class _Everybody:
+    """The expression that holds for all members."""
+
+    def mask(self, ground: Ground) -> npt.NDArray[np.bool_]:
+        """Return a mask that holds everywhere."""
+        return np.ones(len(ground.features), bool)

@@ -137,7 +137,7 @@ def plan_campaign(place: Place, bundle: Bundle, job: PlanJob, clock: Clock) -> M
     tell("reading", 0.05)
     scorer = OfferScorer(place, bundle, now)
     tell("audience", 0.15)
-    drawn = draw_audience(place, terms, scorer, now)
+    drawn = draw_audience(place, bundle, terms, scorer, now)
     with tempfile.TemporaryDirectory(prefix="plan-", dir=place.settings.home) as folder:
         made = make(place, terms, drawn, scorer, Path(folder), tell)
         figures = figures_of(made, now)
@@ -177,12 +177,12 @@ def read_terms(place: Place, campaign_id: str, now: datetime) -> Terms:
     return Terms(campaign, ask, offers, unusable, budget, left, draw, contact)
 
 
-def draw_audience(place: Place, terms: Terms, scorer: OfferScorer, now: datetime) -> Drawn:
+def draw_audience(place: Place, bundle: Bundle, terms: Terms, scorer: OfferScorer, now: datetime) -> Drawn:
     """Find the audience among the members who are learned from, and draw their groups.
 
     Raises: InputError if it holds nobody.
     """
-    audience = find_audience(place, terms.campaign, scorer.members, now)
+    audience = find_audience(place, bundle, terms.campaign, scorer.members, now)
     members = scorer.members if audience.rows is None else IdIndex(scorer.members.keys[audience.rows])
     if len(members) == 0:
         raise InputError(

@@ -217,3 +217,54 @@ def test_a_contact_that_costs_more_than_a_coupon_earns_reaches_nobody(shop: Plac
     figures = plan(shop)
     assert (figures["reach"], figures["control"]) == (0, 0)
     assert "nobody_gets_an_offer" in figures["warnings"]
+
+
+def test_an_audience_is_all_who_are_drawn(shop: Place) -> None:
+    with shop.database.write() as connection:
+        execute(connection, "UPDATE members SET tier = 'gold' WHERE member_id < 'm10'", ())
+        execute(connection, "INSERT INTO members (member_id, tier, change_sequence) VALUES ('new', 'gold', 1)", ())
+    create(shop.database, settings={"audience": {"expression": {"tier": "gold"}}, "explore": 0})
+    figures = plan(shop)
+    assert rows_of(shop).keys() == {*MEMBERS[:10], "new"}
+    assert figures["members"] == 11
+    (kept,) = KeptPlans(shop.settings.home).current()
+    assert kept.facts is None  # nobody else is decided for between plans
+
+
+def test_messages_go_only_to_those_who_agreed(shop: Place) -> None:
+    with shop.database.write() as connection:
+        for member in MEMBERS[:6]:
+            execute(
+                connection,
+                "INSERT INTO consents (member_id, purpose, channel, granted, at, change_sequence)"
+                " VALUES (?, 'push', '', ?, 1, 1)",
+                (member, member != "m03"),
+            )
+    message = {"texts": {"en": {"body": "{offer}"}}}
+    create(shop.database, settings={"transport": "push", "message": message})
+    figures = plan(shop)
+    assert rows_of(shop).keys() == set(MEMBERS[:6]) - {"m03"}
+    assert figures["left_out"]["no_consent"] == len(MEMBERS) - 5
+
+
+@pytest.mark.parametrize(
+    ("audience", "told"),
+    [
+        ({"expression": {"tier": "platinum"}}, "holds nobody"),
+        ({"expression": {"tierr": "gold"}}, "tierr"),
+        ({"audience_id": "nobody knows"}, "no such audience"),
+    ],
+)
+def test_an_audience_that_cannot_be_used_fails_the_plan_with_the_reason(
+    shop: Place, audience: dict[str, Any], told: str
+) -> None:
+    create(shop.database, settings={"audience": audience})
+    with shop.database.write() as connection:
+        request_plan(connection, "c1", BY)
+    assert make_next(shop)
+    with shop.database.read() as connection:
+        job = latest_plan(connection, "c1")
+    assert job is not None
+    assert job.status is PlanStatus.FAILED
+    assert job.error is not None
+    assert told in job.error
