@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from flask import Flask, Request, Response, g, request
@@ -109,7 +109,8 @@ def _json_bytes(sent: Request) -> bytes:
 
 
 def _response(reply: Reply) -> Response:
-    return Response(content(reply), reply.status, dict(reply.headers), content_type=reply.media_type)
+    body = reply.body if isinstance(reply.body, Iterator) else content(reply)
+    return Response(body, reply.status, dict(reply.headers), content_type=reply.media_type)
 
 
 def _ender(finisher: Finisher) -> Callable[[Response], Response]:

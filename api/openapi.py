@@ -21,7 +21,8 @@ Json = dict[str, Any]
 JSON_MEDIA_TYPE = "application/json"
 TEXT_MEDIA_TYPE = "text/plain"
 NAME_CONVERTER = "name"
-"""The kind of path parameter that the parameter `name` has."""
+"""The kind of path parameter that NAMES have."""
+NAMES = ("name", "campaign_id")
 IDEMPOTENCY_KEY = "Idempotency-Key"
 IDEMPOTENCY_PATTERN = r"^[!-~]{1,200}$"
 """Visible ASCII."""
@@ -79,7 +80,10 @@ class Operation:
     @property
     def rule(self) -> str:
         """The path as a routing rule; names, unlike ids, end at a colon, behind which a verb stands."""
-        return _PATH_PARAMETER.sub(r"<\1>", self.path).replace("<name>", f"<{NAME_CONVERTER}:name>")
+        found = _PATH_PARAMETER.sub(r"<\1>", self.path)
+        for parameter in NAMES:
+            found = found.replace(f"<{parameter}>", f"<{NAME_CONVERTER}:{parameter}>")
+        return found
 
     @property
     def all_problems(self) -> tuple[ProblemKind, ...]:
@@ -161,6 +165,7 @@ _TAGS = {
     "catalog": "Items, stores, stock, members and identities.",
     "coupons": "Offers, and the wallet: issue, lock, redeem, give back.",
     "audiences": "Whom campaigns may reach: expressions, lists of cards, and who would want an item.",
+    "campaigns": "From an audience and a budget to messages and what they changed: plan, approve, launch, follow.",
     "scenarios": "What marketers set of each placement, every version of it.",
     "reports": "What came of recommendations, and experiments between two ways to make them.",
     "members": "What is held on one member: profile, what was shown, consents, export, erasure.",

@@ -14,6 +14,8 @@ from api.children import Child
 from api.coupon_rules import wallet_rules
 from api.settings import ServiceSettings
 from recommender.campaigns.feature_refresh import is_due
+from recommender.campaigns.plans import waiting_plans
+from recommender.campaigns.running import advance
 from recommender.coupons.codes import prune_codes
 from recommender.coupons.counters import prune_claims
 from recommender.coupons.offline import follow_external
@@ -39,6 +41,10 @@ IDLE_SECONDS = 0.5
 PRUNE_EVERY = timedelta(hours=1)
 FOLLOW_EVERY = timedelta(minutes=1)
 RENEW_EVERY = timedelta(seconds=30)
+PLAN_EVERY = timedelta(seconds=5)
+CAMPAIGN_EVERY = timedelta(seconds=1)
+PLAN = ("offers", "plan", "--requested")
+"""The command that makes plans; it needs what only training installs."""
 WORKER = "worker"
 """Stands in the ledger for what the worker does by itself."""
 
@@ -72,9 +78,10 @@ def run(settings: ServiceSettings) -> None:
         signal.signal(number, lambda _number, _frame: stop.set())
     database = open_database(settings)
     logger.info("worker_started")
-    features = Child(("audiences", "refresh", "--quiet"))
-    run_tasks(_tasks(settings, database, features), lambda: datetime.now(UTC), stop)
+    features, planner = Child(("audiences", "refresh", "--quiet")), Child(PLAN)
+    run_tasks(_tasks(settings, database, features, planner), lambda: datetime.now(UTC), stop)
     features.stop()
+    planner.stop()
     drain_spool(database, settings.spool_folder)
     database.dispose()
     logger.info("worker_stopped")
@@ -147,9 +154,27 @@ def renew_features(database: Database, settings: ServiceSettings, child: Child, 
         child.start()
 
 
-def _tasks(settings: ServiceSettings, database: Database, features: Child) -> list[Task]:
+def plan_campaigns(database: Database, child: Child, now: datetime) -> None:
+    """Have the plans that wait made, in a process of its own; what one that dies leaves is taken up by the next."""
+    if child.is_running():
+        return
+    with database.read() as connection:
+        waiting = waiting_plans(connection, now)
+    if waiting:
+        child.start()
+
+
+def _campaign_tasks(database: Database, planner: Child) -> list[Task]:
+    return [
+        Task("plan_campaigns", PLAN_EVERY, lambda now: plan_campaigns(database, planner, now)),
+        Task("advance_campaigns", CAMPAIGN_EVERY, lambda now: advance(database, now)),
+    ]
+
+
+def _tasks(settings: ServiceSettings, database: Database, features: Child, planner: Child) -> list[Task]:
     rules = wallet_rules(settings)
     return [
+        *_campaign_tasks(database, planner),
         Task(
             "drain_spool",
             timedelta(seconds=settings.drain_seconds),
@@ -160,11 +185,7 @@ def _tasks(settings: ServiceSettings, database: Database, features: Child) -> li
             timedelta(seconds=settings.attribute_seconds),
             lambda now: attribute(database, settings.attribution_window, now),
         ),
-        Task(
-            "prune_exposures",
-            PRUNE_EVERY,
-            lambda now: prune_exposures(database, now - _kept(settings)),
-        ),
+        Task("prune_exposures", PRUNE_EVERY, lambda now: prune_exposures(database, now - _kept(settings))),
         Task(
             "prune_audit",
             PRUNE_EVERY,

@@ -38,7 +38,7 @@ COMMANDS: dict[str, CommandPlace] = {
     "erase": CommandPlace("api.erase_command:erase", "Erase members and prove it."),
     "coupons": CommandPlace("api.coupon_commands:coupons", "Look after coupons: list, import, reconcile, balance."),
     "audiences": CommandPlace("api.audience_commands:audiences", "Count, save and upload audiences of campaigns."),
-    "campaigns": CommandPlace("api.campaign_commands:campaigns", "Campaigns, and what they changed."),
+    "campaigns": CommandPlace("api.campaign_commands:campaigns", "Create, plan, launch and follow campaigns."),
     "reports": CommandPlace("api.report_commands:reports", "What came of recommendations."),
     "doctor": CommandPlace("api.commands:doctor", "Check the installation and its data."),
 }

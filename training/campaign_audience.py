@@ -21,8 +21,6 @@ from recommender.campaigns.settings import AudienceChoice
 from recommender.ids import IdIndex
 from training.place import Place
 
-ACT_DAYS = 365
-"""How far back features go that are made here, since nobody has made any yet."""
 CONSENT = "push"
 """The purpose of the consent that messages need."""
 NO_HISTORY = "no_history"
@@ -49,7 +47,7 @@ def find_audience(place: Place, bundle: Bundle, campaign: Campaign, members: IdI
     if settings.audience.everybody and settings.transport is None:
         return Audience()
     if current_generation(place.settings.home) is None:
-        refresh_features(place.database, place.settings, ACT_DAYS, now)
+        refresh_features(place.database, place.settings, now)
     features = read_features(place.settings.home)
     with place.database.read(snapshot=True) as connection:
         models = ItemModels.of(bundle, features)

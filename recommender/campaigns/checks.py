@@ -6,15 +6,30 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
+from recommender.campaigns.audience_store import check_expression, get_audience
 from recommender.campaigns.campaign import By, Campaign, CampaignTerms
 from recommender.campaigns.lifecycle import Status
 from recommender.campaigns.settings import Approval, CampaignSettings, parse_settings
 from recommender.coupons.counters import Count, used
 from recommender.errors import ConflictError, InputError
+from recommender.ids import MAX_ID_BYTES, check_id
 from recommender.storage.statements import fetch, marks
 
 MOST_OFFERS = 200
+ID_ACCEPTED = f"text of 1 to {MAX_ID_BYTES} bytes"
 _AUTHORS = "SELECT 1 FROM campaign_transitions WHERE campaign_id = ? AND caller = ? AND action IN ('create', 'edit')"
+
+
+def check_campaign_id(campaign_id: str) -> None:
+    """Check that a campaign can be called so, in paths too. Raises: InputError."""
+    check_id(campaign_id)
+    if any(sign in "/:" or not sign.isprintable() for sign in campaign_id):
+        raise InputError(
+            "A campaign cannot be called so.",
+            field="campaign_id",
+            value=campaign_id,
+            accepted=f'{ID_ACCEPTED}, without "/", ":" and control characters',
+        )
 
 
 def check_terms(connection: Connection, terms: CampaignTerms, now: datetime) -> CampaignSettings:
@@ -39,7 +54,16 @@ def check_terms(connection: Connection, terms: CampaignTerms, now: datetime) -> 
     )
     for offer_id in sorted(set(terms.offers) - {row[0] for row in known}):
         raise InputError("There is no such offer.", field="offers", value=offer_id, accepted="ids of offers")
+    _check_audience(connection, settings)
     return settings
+
+
+def _check_audience(connection: Connection, settings: CampaignSettings) -> None:
+    """Check that an audience can be read and names only what there is. Raises: InputError; NotFoundError."""
+    if settings.audience.expression is not None:
+        check_expression(connection, settings.audience.expression)
+    elif settings.audience.audience_id is not None:
+        get_audience(connection, settings.audience.audience_id)
 
 
 def check_budget(connection: Connection, campaign_id: str, budget_cents: int | None) -> None:

@@ -12,11 +12,10 @@ import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.campaigns.campaign import By, Campaign, CampaignTerms, Step
-from recommender.campaigns.checks import check_approval, check_budget, check_launch, check_terms
+from recommender.campaigns.checks import check_approval, check_budget, check_campaign_id, check_launch, check_terms
 from recommender.campaigns.lifecycle import Action, Status, after
 from recommender.campaigns.settings import CampaignSettings, Kind
 from recommender.errors import ConflictError, InputError, NotFoundError
-from recommender.ids import check_id
 from recommender.storage.audit import record
 from recommender.storage.statements import execute, fetch, marks, next_sequence
 from recommender.storage.types import from_micros, to_micros
@@ -38,6 +37,7 @@ _MOVE = """
 UPDATE campaign_states SET kind = ?, status = ?, version = ?, settings = ?, plan_id = ?, approved_by = ?, launch_at = ?,
   updated_at = ? WHERE campaign_id = ? AND version = ?"""
 _NOTE = "INSERT INTO campaign_transitions (sequence, campaign_id, at, caller, action, status, details) VALUES ({marks})"
+_STEPS = "SELECT details FROM campaign_transitions WHERE campaign_id = ? AND action = ?"
 _TIMELINE = """
 SELECT sequence, at, caller, action, status, details FROM campaign_transitions WHERE campaign_id = ?
 ORDER BY sequence LIMIT ?"""
@@ -48,7 +48,7 @@ def create_campaign(connection: Connection, campaign_id: str, terms: CampaignTer
 
     Raises: InputError; ConflictError if there is a campaign of that id.
     """
-    check_id(campaign_id)
+    check_campaign_id(campaign_id)
     settings = check_terms(connection, terms, by.now)
     next_sequence(connection)  # keeps other writers waiting, so that what is read here stays
     if fetch(connection, _NAMED, (campaign_id,)):
@@ -150,6 +150,17 @@ def planned(connection: Connection, campaign_id: str, plan_id: str, by: By, deta
     return _moved(connection, new, by, Action.PLANNED, details)
 
 
+def note(connection: Connection, campaign: Campaign, by: By, action: str, details: Mapping[str, Any]) -> None:
+    """Put something on the timeline that changes nothing of the campaign, inside a write transaction."""
+    _note(connection, campaign.campaign_id, by, action, campaign.status, details)
+
+
+def find_step(connection: Connection, campaign_id: str, action: str, occasion: str) -> bool:
+    """Tell whether a step of an occasion is on the timeline."""
+    rows = fetch(connection, _STEPS, (campaign_id, action))
+    return any(orjson.loads(row[0] or "{}").get("occasion") == occasion for row in rows)
+
+
 def read_timeline(connection: Connection, campaign_id: str, limit: int = 10_000) -> list[Step]:
     """Return the steps of a campaign's life, the first one first."""
     rows = fetch(connection, _TIMELINE, (campaign_id, limit))
@@ -184,10 +195,10 @@ def _moved(connection: Connection, new: Campaign, by: By, action: Action, detail
 
 
 def _note(
-    connection: Connection, campaign_id: str, by: By, action: Action, status: Status, details: Mapping[str, Any]
+    connection: Connection, campaign_id: str, by: By, action: str, status: Status, details: Mapping[str, Any]
 ) -> None:
     text = _dump(details) if details else None
-    values = (next_sequence(connection), campaign_id, to_micros(by.now), by.caller, action.value, status.value, text)
+    values = (next_sequence(connection), campaign_id, to_micros(by.now), by.caller, str(action), status.value, text)
     execute(connection, _NOTE.replace("{marks}", marks(len(values))), values)
     record(connection, by.caller, f"campaigns.{action}", campaign_id, by.now, text)
 

@@ -247,18 +247,8 @@ def test_messages_go_only_to_those_who_agreed(shop: Place) -> None:
     assert figures["left_out"]["no_consent"] == len(MEMBERS) - 5
 
 
-@pytest.mark.parametrize(
-    ("audience", "told"),
-    [
-        ({"expression": {"tier": "platinum"}}, "holds nobody"),
-        ({"expression": {"tierr": "gold"}}, "tierr"),
-        ({"audience_id": "nobody knows"}, "no such audience"),
-    ],
-)
-def test_an_audience_that_cannot_be_used_fails_the_plan_with_the_reason(
-    shop: Place, audience: dict[str, Any], told: str
-) -> None:
-    create(shop.database, settings={"audience": audience})
+def test_an_audience_that_holds_nobody_fails_the_plan_with_the_reason(shop: Place) -> None:
+    create(shop.database, settings={"audience": {"expression": {"tier": "platinum"}}})
     with shop.database.write() as connection:
         request_plan(connection, "c1", BY)
     assert make_next(shop)
@@ -267,4 +257,4 @@ def test_an_audience_that_cannot_be_used_fails_the_plan_with_the_reason(
     assert job is not None
     assert job.status is PlanStatus.FAILED
     assert job.error is not None
-    assert told in job.error
+    assert "holds nobody" in job.error

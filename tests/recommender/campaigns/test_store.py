@@ -165,6 +165,7 @@ def test_a_campaign_whose_time_is_over_is_not_launched(campaigns: Database) -> N
         ({"offers": ("o1", "o1")}, "offers"),
         ({"offers": ("o1", "o9")}, "offers"),
         ({"settings": {"explore": 2}}, "settings.explore"),
+        ({"settings": {"audience": {"expression": {"tierr": "gold"}}}}, "expression"),
     ],
 )
 def test_terms_that_cannot_be_are_refused(campaigns: Database, changes: dict[str, Any], field: str) -> None:
@@ -180,3 +181,14 @@ def test_an_id_is_given_once_also_by_files(campaigns: Database) -> None:
         create(campaigns, "loaded")
     with pytest.raises(NotFoundError), campaigns.read() as connection:
         get_campaign(connection, "loaded")
+
+
+@pytest.mark.parametrize("campaign_id", ["", "a:b", "a/b", "a\nb", "x" * 129])
+def test_an_id_that_could_not_stand_in_a_path_is_refused(campaigns: Database, campaign_id: str) -> None:
+    with pytest.raises(InputError):
+        create(campaigns, campaign_id)
+
+
+def test_an_audience_that_nobody_saved_is_refused(campaigns: Database) -> None:
+    with pytest.raises(NotFoundError, match="no such audience"):
+        create(campaigns, settings={"audience": {"audience_id": "nobody knows"}})
