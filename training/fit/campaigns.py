@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from recommender.coupons.order_lines import Goods
 from recommender.coupons.response import ResponseModel
 from recommender.coupons.terms import Setting, make_terms
 from training.fit.pairs import CELLS_AT_ONCE, Pairs, Snapshot
+from training.fit.regression import expit, log_odds
 from training.fit.response import FitOptions, fit_response
 from training.sends import Campaign, CouponHistory, Wave
 from training.spending import Spending
@@ -24,6 +26,11 @@ RowVector = npt.NDArray[np.int32]
 LEAST_SENDS = 50
 PENALTY = 100.0
 """L2 weight, in rows: campaigns are few, and differ in more than features say. Trees rank new campaigns worse."""
+LEAST_BEFORE = 15
+"""Redemptions before a wave from which on it is foretold from what came before it."""
+WAVE_SPREAD, DRIFT_SPREAD = 0.3, 0.5
+"""Log-odds by which waves are taken to differ from each other, and from what was foretold on the whole."""
+NEWTON_STEPS = 30
 OF_SINGLE_OFFERS = (
     "face",
     "strength",
@@ -53,7 +60,7 @@ def fit_campaigns(
         pairs: of all waves.
         chance: float64, (len(pairs),), of redemption, by models that have not seen the member.
     """
-    parts, labels, members = [], [], []
+    parts: list[_Sent] = []
     goods = spending.catalogue.goods()
     for number, wave in enumerate(found):
         if not wave.listed:
@@ -61,14 +68,67 @@ def fit_campaigns(
         mine = np.flatnonzero((pairs.wave == number) & pairs.given)
         rows, at = np.unique(pairs.member_row[mine], return_inverse=True)
         scene = campaign_scene(spending, history, wave.campaign, wave.starts, wave.window_days, goods)
-        parts.append(campaign_features(scene, rows, at, chance[mine]))
-        labels.append(np.bincount(at, pairs.redeemed[mine], len(rows)) > 0)
-        members.append(rows.astype(np.int64))
-    if sum(map(len, labels)) < LEAST_SENDS:
+        parts.append(
+            _Sent(
+                wave.starts,
+                campaign_features(scene, rows, at, chance[mine]),
+                np.bincount(at, pairs.redeemed[mine], len(rows)) > 0,
+                rows.astype(np.int64),
+            )
+        )
+    if sum(len(part.redeemed) for part in parts) < LEAST_SENDS:
         return None
     own = FitOptions(options.seed, penalty=PENALTY, trees=False)
-    model, _ = fit_response(np.concatenate(parts), np.concatenate(labels), np.concatenate(members), own)
+    model = _fit(parts, own)
+    return replace(model, shift=model.shift + drift(parts, own))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """One wave: when it started, and of its members the features, whether they redeemed anything, and who they are."""
+
+    starts: int
+    features: FloatMatrix
+    redeemed: npt.NDArray[np.bool_]
+    member: npt.NDArray[np.int64]
+
+
+def _fit(parts: Sequence[_Sent], options: FitOptions) -> ResponseModel:
+    features = np.concatenate([part.features for part in parts])
+    redeemed = np.concatenate([part.redeemed for part in parts])
+    model, _ = fit_response(features, redeemed, np.concatenate([part.member for part in parts]), options)
     return model
+
+
+def drift(parts: Sequence[_Sent], options: FitOptions) -> float:
+    """Return by how much, in log-odds, waves were redeemed more than the waves before them foretold.
+
+    What is known of members grows with the history, and habits change: calibration within past waves sees neither. The
+    mean over waves leans on none, by how sure each is and how much waves differ.
+    """
+    total = weight = 0.0
+    for part in parts:
+        before = [other for other in parts if other.starts < part.starts]
+        if sum(int(other.redeemed.sum()) for other in before) < LEAST_BEFORE:
+            continue
+        odds = log_odds(_fit(before, options).chance(part.features))
+        step, sureness = _step(odds, part.redeemed.astype(np.float64))
+        precision = 1.0 / (1.0 / sureness + WAVE_SPREAD**2)
+        total, weight = total + precision * step, weight + precision
+    return total / (weight + DRIFT_SPREAD**-2)
+
+
+def _step(odds: FloatVector, outcome: FloatVector) -> tuple[float, float]:
+    """Return what to add to log-odds so that they fit what happened, and the sureness of it (Fisher information).
+
+    Where nobody or everybody redeemed, one half of a case more of the other kind keeps it finite.
+    """
+    step, cases = 0.0, float(np.clip(outcome.sum(), 0.5, len(outcome) - 0.5))
+    for _ in range(NEWTON_STEPS):
+        chance = expit(odds + step)
+        step += float(np.clip((cases - chance.sum()) / max(float((chance * (1 - chance)).sum()), 1e-9), -1.0, 1.0))
+    chance = expit(odds + step)
+    return step, max(float((chance * (1 - chance)).sum()), 1e-9)
 
 
 def campaign_scene(
