@@ -9,9 +9,9 @@ from pydantic.config import JsonDict
 
 from api.fields import Answer, Body, Id, Text, UtcTime
 from recommender.campaigns.checks import MOST_OFFERS
-from recommender.campaigns.lifecycle import Status
 from recommender.campaigns.settings import MOST_CENTS
 
+StatusName = Literal["draft", "planned", "approved", "scheduled", "running", "paused", "finished", "cancelled"]
 Budget = Annotated[int | None, Field(ge=0, le=MOST_CENTS, description="Discount that may be granted; null: no limit.")]
 Version = Annotated[int, Field(ge=1, lt=2**63, description="Of the campaign as it was seen; another one is a 409.")]
 _SETTINGS: JsonDict = {
@@ -114,7 +114,7 @@ class StepBody(Body):
     reason: Annotated[Text, Field(description="Kept on the timeline.")] | None = None
 
 
-class PreviewBody(Body):
+class MessagesBody(Body):
     """Members to whom a message is shown, not sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"member_ids": ["1008"]}]})
@@ -126,7 +126,7 @@ class PreviewBody(Body):
 class ListQuery(Body):
     """Which campaigns."""
 
-    status: Annotated[Status | None, Field(strict=False, description="Only in this state.")] = None
+    status: Annotated[StatusName | None, Field(description="Only in this state.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description="Most campaigns.")] = 100
     after: Annotated[Id | None, Field(description="Only later ids: `next` of the answer before.")] = None
 
@@ -226,19 +226,19 @@ class TimelineAnswer(Answer):
     steps: list[StepRow]
 
 
-class PreviewRow(Answer):
+class MessageRow(Answer):
     """The message to one member; `problem`: why there is none."""
 
     member_id: str
-    language: str | None
-    title: str | None
-    body: str | None
+    language: str
+    title: str
+    body: str
     link: str | None
     offer_id: str | None
     problem: str | None
 
 
-class PreviewAnswer(Answer):
+class MessagesAnswer(Answer):
     """What members would read."""
 
     model_config = ConfigDict(
@@ -260,4 +260,4 @@ class PreviewAnswer(Answer):
             ]
         }
     )
-    messages: list[PreviewRow]
+    messages: list[MessageRow]

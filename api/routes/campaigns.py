@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,6 +17,8 @@ from api.campaign_schemas import (
     CampaignsAnswer,
     ExportQuery,
     ListQuery,
+    MessagesAnswer,
+    MessagesBody,
     PlanAnswer,
     StepBody,
     TermsBody,
@@ -31,6 +34,7 @@ from api.wallet import caller_of
 from recommender.campaigns.campaign import By, Campaign
 from recommender.campaigns.lifecycle import Action, Status
 from recommender.campaigns.plans import PlanJob, latest_plan, request_plan
+from recommender.campaigns.preview import preview
 from recommender.campaigns.running import call_off
 from recommender.campaigns.store import (
     change_budget,
@@ -107,6 +111,14 @@ def _stepping(action: Action) -> Callable[..., Reply]:
         return _once(services, call, body, body.version, lambda c, by: move(c, campaign_id, action, by, _told(body)))
 
     return view
+
+
+def preview_one(services: Services, call: Call, campaign_id: str, body: MessagesBody) -> Reply:
+    """Show what members would read."""
+    with services.database.read(snapshot=True) as connection:
+        campaign = get_campaign(connection, campaign_id)
+        found = preview(connection, campaign, body.member_ids, services.settings.zone, call.now)
+    return Reply({"messages": [asdict(one) for one in found]})
 
 
 def get_plan_of(services: Services, _call: Call, campaign_id: str) -> Reply:
@@ -287,6 +299,22 @@ OPERATIONS = (
         "Cancel the campaign for good.",
         "What was not sent is skipped; coupons that were given stay what they are.",
         cancel_one,
+    ),
+    Operation(
+        id="preview_campaign",
+        method="POST",
+        path="/v1/campaigns/{campaign_id}:preview",
+        tag=TAG,
+        summary="What members would read.",
+        description=(
+            "Of members that are named, or of the first few whom the plan gives an offer; in their language, with"
+            " `problem` where they would get nothing as things stand. Nothing is sent."
+        ),
+        view=preview_one,
+        answers={200: MessagesAnswer},
+        scope=Scope.CAMPAIGNS,
+        body=MessagesBody,
+        problems=(NOT_FOUND,),
     ),
     _read(
         "get_campaign_plan",

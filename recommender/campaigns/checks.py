@@ -8,8 +8,10 @@ from sqlalchemy.engine import Connection
 
 from recommender.campaigns.audience_store import check_expression, get_audience
 from recommender.campaigns.campaign import By, Campaign, CampaignTerms
+from recommender.campaigns.delivery.kinds import check_message
 from recommender.campaigns.lifecycle import Status
 from recommender.campaigns.settings import Approval, CampaignSettings, parse_settings
+from recommender.campaigns.transports import get_transport
 from recommender.coupons.counters import Count, used
 from recommender.errors import ConflictError, InputError
 from recommender.ids import MAX_ID_BYTES, check_id
@@ -90,12 +92,25 @@ def check_approval(connection: Connection, campaign: Campaign, by: By) -> None:
         )
 
 
-def check_launch(campaign: Campaign, by: By) -> None:
+def check_transport(connection: Connection, settings: CampaignSettings) -> None:
+    """Check that messages can leave as the settings say. Raises: InputError; NotFoundError; ConflictError."""
+    if settings.transport is None or settings.message is None:
+        return
+    row = get_transport(connection, settings.transport)
+    check_message(row.settings, settings.message)
+    if not row.active:
+        raise ConflictError(
+            "The transport is switched off.", field="settings.transport", value=row.name, accepted="an active transport"
+        )
+
+
+def check_launch(connection: Connection, campaign: Campaign, by: By) -> None:
     """Check that a plan may be launched. Raises: ConflictError."""
     if campaign.status is Status.PLANNED and campaign.settings.approval is not Approval.NONE:
         raise ConflictError(
             "The plan waits for approval.", field="status", value=campaign.status, accepted=Status.APPROVED
         )
+    check_transport(connection, campaign.settings)
     if campaign.ends_at <= by.now:
         raise ConflictError(
             "The campaign's time is over.", field="ends_at", value=campaign.ends_at.isoformat(), accepted="a later end"

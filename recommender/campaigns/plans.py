@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy.engine import Connection
 
 from recommender.campaigns.campaign import By
+from recommender.campaigns.checks import check_transport
 from recommender.campaigns.lifecycle import Action
 from recommender.campaigns.store import get_campaign, move, planned
 from recommender.errors import ConflictError, MemberwiseError, NotFoundError
@@ -78,10 +79,12 @@ def request_plan(connection: Connection, campaign_id: str, by: By) -> PlanJob:
 
     A plan that was there before is void from now on.
 
-    Raises: NotFoundError; ConflictError if the campaign was launched already, or changed meanwhile.
+    Raises: NotFoundError; ConflictError if the campaign was launched already, or changed meanwhile; as
+        check_transport().
     """
     next_sequence(connection)
     campaign = get_campaign(connection, campaign_id)
+    check_transport(connection, campaign.settings)
     waiting = [_job(row) for row in fetch(connection, _OPEN, (campaign_id,))]
     for job in waiting:
         if job.version == campaign.version:

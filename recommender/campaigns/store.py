@@ -131,7 +131,7 @@ def move(
         check_approval(connection, old, by)
         new = replace(new, approved_by=by.caller)
     elif action is Action.LAUNCH:
-        check_launch(old, by)
+        check_launch(connection, old, by)
         new = replace(new, launch_at=by.now + _undo(old))
     elif action is Action.PLAN:
         new = replace(new, plan_id=None, approved_by=None)

@@ -15,6 +15,7 @@ from recommender.campaigns.assignments import Assignment, add_assignments
 from recommender.campaigns.holdout import Arm
 from recommender.campaigns.plans import finish_plan, take_plan
 from recommender.campaigns.running import advance
+from recommender.campaigns.transports import put_transport
 from recommender.coupons.counters import Count, move
 from recommender.storage.audit import read_audit
 from recommender.storage.upserts import upsert
@@ -65,6 +66,7 @@ FIGURES: Json = {
 def shop(services: Services) -> CheckedClient:
     """A client that may look after campaigns, of a shop with an offer."""
     with services.database.write() as connection:
+        put_transport(connection, "crm", "file", {}, True, "test", NOW)
         upsert(connection, "offers", [{"offer_id": "ten", "kind": "amount_off", "value": 100, "title": "Ten"}], NOW)
     return CheckedClient(create_app(services), make_key(services.database, "campaigns"))
 
@@ -240,3 +242,32 @@ def test_members_are_exported_as_lines_and_as_a_safe_spreadsheet(shop: CheckedCl
 def test_other_keys_do_not_reach_campaigns(services: Services) -> None:
     client = CheckedClient(create_app(services), make_key(services.database, "coupons"))
     assert client.get("/v1/campaigns").status_code == 403
+
+
+def test_messages_are_previewed_on_real_members(shop: CheckedClient, services: Services) -> None:
+    create(shop)
+    step(shop, "plan")
+    make_plan(services)
+    with services.database.write() as connection:
+        upsert(connection, "members", [{"member_id": "m01", "attributes": {"language": "zh"}}], NOW)
+        consent = {"member_id": "m01", "purpose": "push", "granted": True, "at": NOW}
+        upsert(connection, "consents", [consent], NOW)
+    found = shop.post("/v1/campaigns/spring:preview", {}).json["messages"]
+    assert [(one["member_id"], one["language"], one["body"], one["problem"]) for one in found] == [
+        ("m01", "zh", "Ten", None)
+    ]
+    named = shop.post("/v1/campaigns/spring:preview", {"member_ids": ["m02", "nobody"]}).json["messages"]
+    assert [one["problem"] for one in named] == ["no_consent", "unknown_member"]
+    create(shop, "silent", settings={})
+    assert shop.post("/v1/campaigns/silent:preview", {}).status_code == 400
+
+
+def test_a_transport_that_cannot_carry_the_message_is_refused_at_plan_time(
+    shop: CheckedClient, services: Services
+) -> None:
+    create(shop, settings={**TERMS["settings"], "transport": "gone"})
+    assert step(shop, "plan", 404)["errors"][0]["value"] == "gone"
+    create(shop, "off", settings={**TERMS["settings"], "transport": "off"})
+    with services.database.write() as connection:
+        put_transport(connection, "off", "file", {}, False, "test", NOW)
+    assert "switched off" in ask(shop, "/v1/campaigns/off:plan", {}, 409)["detail"]

@@ -17,6 +17,7 @@ from recommender.campaigns.holdout import Arm, bucket_of
 from recommender.campaigns.lifecycle import Action, Status
 from recommender.campaigns.plans import PlanStatus, get_plan, latest_plan, request_plan, take_plan, waiting_plans
 from recommender.campaigns.store import change_terms, create_campaign, get_campaign, move
+from recommender.campaigns.transports import put_transport
 from recommender.coupons.kept_plans import KeptPlans
 from recommender.errors import ConflictError
 from recommender.settings import CoreSettings
@@ -240,6 +241,8 @@ def test_messages_go_only_to_those_who_agreed(shop: Place) -> None:
                 " VALUES (?, 'push', '', ?, 1, 1)",
                 (member, member != "m03"),
             )
+    with shop.database.write() as connection:
+        put_transport(connection, "push", "file", {}, True, "test", NOW)
     message = {"texts": {"en": {"body": "{offer}"}}}
     create(shop.database, settings={"transport": "push", "message": message})
     figures = plan(shop)
