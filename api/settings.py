@@ -251,6 +251,24 @@ class ServiceSettings(CoreSettings):
             minimum=0,
         ),
     )
+    guide_capacity: int = field(
+        default=20,
+        metadata=setting("Customers that a shopping guide can contact on one day.", unit="customers", minimum=1),
+    )
+    guide_rest_days: int = field(
+        default=7,
+        metadata=setting(
+            "How long a customer whom a guide contacted, or skipped, is no follow-up again.", unit="days", minimum=1
+        ),
+    )
+    guide_effect: float = field(
+        default=0.1,
+        metadata=setting(
+            "By how much a guide's word is assumed to raise the chance that a product that is due is bought.",
+            minimum=0,
+            maximum=1,
+        ),
+    )
     log_level: str = field(
         default="info",
         metadata=setting("Least level that is logged.", choices=("debug", "info", "warning", "error")),

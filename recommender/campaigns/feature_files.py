@@ -38,7 +38,7 @@ from recommender.item_facts import Labels, Values
 FOLDER = "member_features"
 CURRENT = "current"
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 _PLAIN = ("household", "birth_day", "registered_day", "adult", "points")
 _PARTS: dict[str, type[Any]] = {"acts": Acts, "orders": Orders, "coupons": CouponActs}
 _WHOLE: dict[str, type[Any]] = {"rhythms": Rhythms, "lately": Lately}
@@ -130,6 +130,7 @@ def _name_current(folder: Path, name: str) -> None:
 def _to_parts(features: MemberFeatures) -> tuple[Arrays, dict[str, Any]]:
     columns, facts = features.columns, features.facts
     arrays: Arrays = {"members": features.index.keys, "mix": features.mix, "items": features.items.keys}
+    arrays["margin_cents"] = features.margin_cents
     arrays |= {name: getattr(columns, name) for name in _PLAIN}
     labels = {name: getattr(columns, name) for name in LABELS}
     labels |= {"category": features.category, "brand": features.brand}
@@ -209,6 +210,7 @@ def _from_parts(name: str, arrays: Arrays, document: Mapping[str, Any]) -> Membe
         items=IdIndex(arrays["items"]),
         category=labels["category"],
         brand=labels["brand"],
+        margin_cents=arrays["margin_cents"],
         channels=tuple(document["channels"]),
         offers=tuple(document["offers"]),
         **parts,

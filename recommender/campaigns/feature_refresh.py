@@ -63,11 +63,11 @@ _COUPONS = {
     ),
     REDEEMED: ("SELECT member_id, offer_id, redeemed_at FROM redemptions",),
 }
-_ITEMS = "SELECT item_id, category, brand, price_cents FROM items"
+_ITEMS = "SELECT item_id, category, brand, price_cents, cost_cents FROM items"
 Rows = list[tuple[Any, ...]]
 Find = Callable[[list[str]], tuple[RowVector, BoolVector]]
 NO_MEMBER: tuple[Any, ...] = (None,) * 11
-_NO_ITEM: tuple[Any, ...] = (None,) * 3
+_NO_ITEM: tuple[Any, ...] = (None,) * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,7 @@ def make_features(database: Database, settings: CoreSettings, now: datetime) -> 
         items=items,
         category=Labels.of(normal_path(row[0] or "") for row in facts),
         brand=Labels.of(row[1] for row in facts),
+        margin_cents=_margins(facts, settings.default_margin_share),
         channels=found.channels,
         offers=offers,
         acts=found.acts,
@@ -233,6 +234,12 @@ def _index(known: _Recorded, subjects: Sequence[str]) -> IdIndex:
     found = {*known.members, *(row[0] for page in known.consents for row in page), *known.sources.links.values()}
     found.update(one.removeprefix(prefix) for one in subjects if one.startswith(prefix))
     return IdIndex.of(found - {one.removeprefix(prefix) for one in known.sources.erased})
+
+
+def _margins(facts: Sequence[tuple[Any, ...]], share: float) -> npt.NDArray[np.float32]:
+    """Return what each item earns, by its price and cost; without a cost, a share of the price."""
+    found = [0 if price is None else price * share if cost is None else price - cost for _, _, price, cost in facts]
+    return np.array(found, np.float32)
 
 
 def _owners(subjects: Sequence[str], links: Mapping[str, str]) -> dict[str, str]:

@@ -95,15 +95,40 @@ def due_members(
     Who let LAPSED intervals pass has given it up.
     """
     found = np.zeros(len(features), bool)
-    member, product, times, first, last = _by_product(features, models, wanted)
+    found[_due(features, models, wanted, None, today, within_days)[0]] = True
+    return found
+
+
+def due_products(
+    features: MemberFeatures, models: ItemModels, members: BoolVector, today: int, within_days: int
+) -> tuple[RowVector, FloatVector]:
+    """Return what some members are expected to buy by `within_days` from today, as due_members().
+
+    Returns: int32, (k,), a member's row per product that is due; float64, (k,), what it earns, in cents.
+    """
+    member, product = _due(features, models, np.ones(len(features.items), bool), members, today, within_days)
+    earns = np.zeros(int(models.product.max(initial=0)) + 1)
+    np.maximum.at(earns, models.product, features.margin_cents)
+    return member, earns[product]
+
+
+def _due(
+    features: MemberFeatures,
+    models: ItemModels,
+    wanted: BoolVector,
+    members: BoolVector | None,
+    today: int,
+    within_days: int,
+) -> tuple[RowVector, RowVector]:
+    """Return member and product of what is due: of some items, and of some members or all."""
+    member, product, times, first, last = _by_product(features, models, wanted, members)
     usual = np.full(int(models.product.max(initial=0)) + 1, np.nan, np.float32)
     usual[models.product] = models.interval_days
     prior, gaps = models.prior_gaps, times - 1
     interval = np.maximum((last - first + prior * usual[product]) / (gaps + prior), 1.0)
     since = today - last
     due = (times >= REGULAR_TIMES) & (since + within_days >= interval) & (since <= LAPSED * interval)
-    found[member[due]] = True
-    return found
+    return member[due], product[due]
 
 
 def affinity(features: MemberFeatures, models: ItemModels | None, wanted: BoolVector, today: int) -> FloatVector:
@@ -140,13 +165,18 @@ def _kind_weights(models: ItemModels | None) -> FloatVector:
 
 
 def _by_product(
-    features: MemberFeatures, models: ItemModels, wanted: BoolVector
+    features: MemberFeatures, models: ItemModels, wanted: BoolVector, members: BoolVector | None
 ) -> tuple[RowVector, RowVector, RowVector, RowVector, RowVector]:
-    """Return the rhythms of the products of some items: member, product, times, first and last day; int32."""
+    """Return the rhythms of the products of some items, of some members or all: member, product, times, first and
+    last day; int32.
+    """
     rhythms = features.rhythms
     meant = np.zeros(int(models.product.max(initial=0)) + 1, bool)
     meant[models.product[wanted]] = True
-    chosen = np.flatnonzero(meant[models.product][rhythms.item_row])
+    kept = meant[models.product][rhythms.item_row]
+    if members is not None:
+        kept &= members[rhythms.member_row]
+    chosen = np.flatnonzero(kept)
     member, product = rhythms.member_row[chosen], models.product[rhythms.item_row[chosen]]
     times, first, last = rhythms.times[chosen], rhythms.first_day[chosen], rhythms.last_day[chosen]
     order = np.lexsort((product, member))

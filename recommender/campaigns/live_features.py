@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -100,9 +100,20 @@ class CappedUnits:
 
     units: Units
 
+    @classmethod
+    def of(cls, units: Iterable[str]) -> CappedUnits:
+        """Take units in any order."""
+        return cls(np.array(sorted(one.encode() for one in units), np.bytes_))
+
     def __call__(self, units: Units) -> BoolVector:
         """Return which units had enough."""
         return np.isin(units, self.units)
+
+
+def units_contacted(connection: Connection, transport: str, today: date, days: int, most: int) -> set[str]:
+    """Return the units that had at least `most` messages of a transport within days, today the last."""
+    last = to_day_number(today)
+    return {row[0] for row in fetch(connection, _COUNTS, (transport, last - days, last, most))}
 
 
 def read_capped(connection: Connection, caps: Caps, today: date) -> CappedUnits:
@@ -111,9 +122,8 @@ def read_capped(connection: Connection, caps: Caps, today: date) -> CappedUnits:
     Args:
         today: the day that is counted, and the days before it.
     """
-    last, found = to_day_number(today), set[str]()
+    found: set[str] = set()
     for days, most in ((1, caps.per_day), (WEEK_DAYS, caps.per_week), (MONTH_DAYS, caps.per_month)):
         if most is not None:
-            rows = fetch(connection, _COUNTS, (ALL_TRANSPORTS, last - days, last, most))
-            found.update(row[0] for row in rows)
-    return CappedUnits(np.array(sorted(one.encode() for one in found), np.bytes_))
+            found |= units_contacted(connection, ALL_TRANSPORTS, today, days, most)
+    return CappedUnits.of(found)

@@ -154,7 +154,8 @@ class MemberFeatures:
 
     index: the members when the features were made; rows 0..n-1.  extra: members who came since; the rows after.
     erased: bool, (n,), members erased since.  mix: uint64, (n,), a hash of each member's household or own id.
-    items: with their categories and brands, aligned.  channels, offers: names by code.
+    items: with their categories, brands and margin_cents, aligned; float32, 0 if no price is known.
+    channels, offers: names by code.
     """
 
     facts: FeatureFacts
@@ -167,6 +168,7 @@ class MemberFeatures:
     items: IdIndex
     category: Labels
     brand: Labels
+    margin_cents: npt.NDArray[np.float32]
     channels: tuple[str, ...]
     offers: tuple[str, ...]
     acts: Acts

@@ -104,6 +104,15 @@ class KeptPlan:
         first, last = np.searchsorted(self.member_row, (row, row + 1)).tolist()
         return [self._decided(place) for place in range(first, last)]
 
+    def profits(self, member_ids: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the expected incremental profit of the best coupon of each of some members, 0 without one; (n,)."""
+        best = np.zeros(len(self.members))
+        np.maximum.at(best, self.member_row, self.profit_cents)
+        rows, known = self.members.rows(member_ids)
+        found = np.zeros(len(member_ids))
+        found[known] = best[rows]
+        return found
+
     def _decided(self, place: int) -> Decided:
         offer = int(self.offer_row[place])
         return Decided(
