@@ -22,7 +22,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 from urllib.parse import quote, urlencode, urlsplit
 
-__all__ = ["ApiError", "Client", "Event", "EventResult", "Identity", "Reason", "Slate", "SlateItem", "Unreachable"]
+__all__ = [
+    "ApiError",
+    "Client",
+    "Coupon",
+    "Event",
+    "EventResult",
+    "Identity",
+    "Reason",
+    "Slate",
+    "SlateItem",
+    "Unreachable",
+]
 
 MOST_ROWS = 1000
 """Most events or rows of one call; longer lists are sent in parts."""
@@ -52,6 +63,22 @@ class Availability(TypedDict):
     store_id: str | None
     on_hand: float | None
     state: str
+
+
+class Coupon(TypedDict):
+    """A coupon that a member holds, or an offer that they may claim: `coupon_id` is None then."""
+
+    origin: str
+    coupon_id: str | None
+    offer_id: str
+    campaign_id: str | None
+    title: str | None
+    discount: str
+    conditions: list[str]
+    expires_at: str | None
+    not_usable: str | None
+    reasons: list[Reason]
+    expected_saving_cents: int
 
 
 class SlateItem(TypedDict):
@@ -195,6 +222,25 @@ class Client:
         """Return items like one. Raises: ApiError, Unreachable."""
         query = urlencode(_said({"count": count, "store_id": store_id}))
         return cast(Slate, self.call("GET", f"/v1/items/{quote(item_id, safe='')}/similar?{query}"))
+
+    def coupons(self, member_id: str) -> list[Coupon]:
+        """Return the coupons that a member holds and the offers that they may claim, best first.
+
+        The key needs the scope coupons. Raises: ApiError, Unreachable.
+        """
+        return cast("list[Coupon]", self.call("GET", f"/v1/members/{quote(member_id, safe='')}/coupons")["coupons"])
+
+    def claim(self, member_id: str, coupon: Coupon, request_no: str) -> dict[str, Any]:
+        """Make an offer, as `coupons` returned it, a coupon of the member; return its result.
+
+        Args:
+            request_no: a number of your own for this claim: sent again, it claims nothing more.
+        Returns: what the service says of the one coupon: `result`, `coupon_id`, and `reason` if it was refused.
+        Raises: ApiError, Unreachable.
+        """
+        asked = {"offer_id": coupon["offer_id"], "member_id": member_id, "campaign_id": coupon["campaign_id"]}
+        body = {"coupons": [_said(asked)], "request_no": request_no}
+        return cast("dict[str, Any]", self.call("POST", "/v1/coupons:issue", body, request_no)["coupons"][0])
 
     def explain(self, item_id: str, scenario: str = "home", **asked: Any) -> dict[str, Any]:
         """Return why an item is in the slate of a request, or why not; `asked` is as in `recommend`.

@@ -1,4 +1,4 @@
-"""`memberwise coupons`: list, show, void, import, reconcile, balance."""
+"""`memberwise coupons`: list, show, void, import, reconcile, balance, secret."""
 
 from __future__ import annotations
 
@@ -64,6 +64,21 @@ def show(coupon_id: str) -> None:
         money = f"reserved {line.reserved_cents:+} spent {line.spent_cents:+}"
         rest = " ".join(part for part in (line.order_id, line.request_no, line.store_id, line.details) if part)
         click.echo(f"{line.at:%Y-%m-%d %H:%M:%S}  {line.entry:<14} {money}  {line.caller}  {rest}")
+
+
+@coupons.command()
+def secret() -> None:
+    """Make a secret that another system signs `POST /v1/coupons:status` with, and print it once.
+
+    It counts beside those there are already; take out of the file those that should not count any more.
+    """
+    from recommender.coupons.following import secrets_file
+    from recommender.webhook_signature import add_secret
+
+    path = secrets_file(operator_settings())
+    made = add_secret(path)
+    click.echo(f"A secret was added to {path}. Keep it; it is not shown again:", err=True)
+    click.echo(made)
 
 
 @coupons.command()

@@ -7,12 +7,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from api.auth import MemberAccess, check_access
+from api.auth import Caller, MemberAccess, check_access
 from api.headers import PREFLIGHT_HEADERS, cross_origin, parse_origins
 from api.language import choose_language
 from api.logs import RequestLog
@@ -22,6 +23,7 @@ from api.own_member import own_body, own_path
 from api.problems import INTERNAL_ERROR, PROBLEM_MEDIA_TYPE, problem_of
 from api.reading import read_body, read_idempotency_key, read_path, read_query
 from api.services import Call, Services
+from api.signed import SIGNER, prove_message
 from api.trail import describe_write
 
 if TYPE_CHECKING:
@@ -66,6 +68,10 @@ def answer(operation: Operation, services: Services, call: Call, sent: Sent) -> 
         check_access(caller, operation.scope, operation.member)
         if caller.member_id is not None and operation.member is MemberAccess.PATH:
             own_path(path, caller.member_id)
+    if operation.signed is not None:
+        sent = replace(sent, body=cache(sent.body))
+        call.message_id = prove_message(operation.signed(services, path), environ, sent.body(), call.now)
+        call.caller = Caller(f"{SIGNER}{operation.id}", operation.id, frozenset())
     if operation.localized:
         call.language = choose_language(environ.get("HTTP_ACCEPT_LANGUAGE"))
     if operation.idempotent:

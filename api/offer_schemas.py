@@ -137,6 +137,67 @@ class ExternalRedemption(Body):
     discount_cents: Cents | None = None
 
 
+class FollowedCoupon(ExternalCoupon):
+    """A coupon of another system, as it stood there at a time."""
+
+    as_of: Annotated[UtcTime, Field(description="When it came to stand so; what is older than known changes nothing.")]
+
+
+class StatusRequest(Body):
+    """What another system tells in a signed webhook: the same `webhook-id` is the same message."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "coupon.status",
+                    "coupons": [
+                        {
+                            "coupon_id": "wx-7",
+                            "offer_id": "wx-5-off",
+                            "member_id": "1008",
+                            "status": "redeemed",
+                            "as_of": "2026-03-01T09:30:00+08:00",
+                        }
+                    ],
+                    "redemptions": [
+                        {
+                            "redemption_id": "wx-r-7",
+                            "coupon_id": "wx-7",
+                            "offer_id": "wx-5-off",
+                            "member_id": "1008",
+                            "campaign_id": "spring",
+                            "redeemed_at": "2026-03-01T09:30:00+08:00",
+                            "discount_cents": 500,
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+    type: Literal["coupon.status"] = "coupon.status"
+    coupons: Annotated[list[FollowedCoupon], Field(max_length=MAX_ROWS)] = Field(default_factory=list)
+    redemptions: Annotated[list[ExternalRedemption], Field(max_length=MAX_ROWS)] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _something(self) -> StatusRequest:
+        if not self.coupons and not self.redemptions:
+            raise wrong("rows", "Nothing is told.", "`coupons`, `redemptions`, or both")
+        return self
+
+
+class StatusAnswer(Answer):
+    """What became of a message."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"repeated": False, "received": 2, "outdated": 0, "changed": 2}]}
+    )
+    repeated: Annotated[bool, Field(description="The message was known: nothing was done again.")]
+    received: int
+    outdated: Annotated[int, Field(description="Coupons of which something newer was known.")]
+    changed: Annotated[int, Field(description="Coupons and redemptions added or changed.")]
+
+
 class ExternalRequest(Body):
     """What another system tells of its coupons."""
 

@@ -16,6 +16,7 @@ from api.fields import Answer
 from api.problems import PROBLEM_MEDIA_TYPE, ProblemKind
 from api.schemas import ProblemAnswer
 from recommender.ids import MAX_ID_BYTES
+from recommender.webhook_signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 
 Json = dict[str, Any]
 JSON_MEDIA_TYPE = "application/json"
@@ -48,6 +49,8 @@ class Operation:
     `scope` None needs no key. `member`: how member tokens are taken, None: not at all. `streamed`: its writes are
     counted in the audit trail, not listed one by one. `idempotent`: the call must carry an Idempotency-Key, which
     `Call` then holds.
+    `signed`: in place of a key the call carries the signature of a webhook over its raw body; what may have signed, by
+    the services and the path parameters. `Call` then holds the message's id.
     `direct`: plain calls go past Flask's routing (direct.py); only for operations that take a body, and write nothing.
     `answers` has the schema of each status that is not a problem (None: text, of one of `media_types`).
     Where there is a schema, other `media_types` than plain text can be asked for in place of JSON.
@@ -71,6 +74,7 @@ class Operation:
     idempotent: bool = False
     direct: bool = False
     media_types: tuple[str, ...] = (TEXT_MEDIA_TYPE,)
+    signed: Callable[[Any, Mapping[str, str]], Sequence[bytes]] | None = None
 
     @property
     def path_parameters(self) -> list[str]:
@@ -95,6 +99,8 @@ class Operation:
             kinds.append(problems.INVALID_REQUEST)
         if self.scope is not None:
             kinds += [problems.UNAUTHORIZED, problems.FORBIDDEN, problems.RATE_LIMITED, problems.STORE_BUSY]
+        if self.signed is not None:
+            kinds += [problems.UNAUTHORIZED, problems.STORE_BUSY]
         kinds += [*self.problems, problems.INTERNAL_ERROR]
         return tuple(kind for kind in problems.PROBLEM_KINDS if kind in kinds)
 
@@ -262,6 +268,7 @@ def _parameters(operation: Operation, schemas: Json) -> list[Json]:
                 "example": "zh-CN",
             }
         )
+    found += [] if operation.signed is None else _SIGNED_PARAMETERS
     if operation.idempotent:
         found.append(
             {
@@ -274,6 +281,17 @@ def _parameters(operation: Operation, schemas: Json) -> list[Json]:
             }
         )
     return found
+
+
+_SIGNED_HEADERS = {
+    ID_HEADER: "The message's id, the same whenever it is sent again.",
+    TIMESTAMP_HEADER: "When this attempt was signed, in Unix seconds.",
+    SIGNATURE_HEADER: "`v1,` and the HMAC-SHA256, in base64, of id, timestamp and raw body, full stops between them.",
+}
+_SIGNED_PARAMETERS: list[Json] = [
+    {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+    for name, text in _SIGNED_HEADERS.items()
+]
 
 
 def _described(part: Json, schemas: Json) -> str:

@@ -68,7 +68,7 @@ class Call:
     """One request: its id, time, language and caller, and what its log line will say beside.
 
     limit_headers: what is left of the caller's rate.  streamed, audited, describe: for the audit trail: whether its
-    writes are only counted, whether they are noted already, and what they are.
+    writes are only counted, whether they are noted already, and what they are.  message_id: of a signed webhook.
     """
 
     request_id: str
@@ -79,6 +79,7 @@ class Call:
     limit_headers: Mapping[str, str] = field(default_factory=dict)
     language: str = "en"
     idempotency_key: str | None = None
+    message_id: str | None = None
     notes: dict[str, object] = field(default_factory=dict)
     streamed: bool = False
     audited: bool = False

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import orjson
 from sqlalchemy.engine import Connection
 
 from api.auth import Scope
-from api.offer_schemas import ExternalRequest, FreezeRequest, OffersRequest, OfferStateAnswer
+from api.offer_schemas import (
+    ExternalRequest,
+    FreezeRequest,
+    OffersRequest,
+    OfferStateAnswer,
+    StatusAnswer,
+    StatusRequest,
+)
 from api.openapi import Operation, Reply
 from api.problems import CONFLICT, INVALID_REQUEST, NOT_FOUND, FieldError, ProblemError
 from api.routes.catalog import WHOLE
 from api.services import Call, Services
 from api.table_schemas import UpsertAnswer
 from api.wallet import caller_of
-from recommender.coupons.coupon_rows import read_coupons
+from recommender.coupons.following import follow, refuse_own, secrets_file
 from recommender.coupons.offers import Offer
 from recommender.coupons.offline import follow_external
 from recommender.coupons.store import OfferBook, read_offers
 from recommender.coupons.supervision import OfferState, approve, freeze, state_of, unfreeze
-from recommender.errors import ConflictError, NotFoundError
+from recommender.errors import NotFoundError
 from recommender.storage.audit import record
 from recommender.storage.upserts import UpsertCounts, upsert
+from recommender.webhook_signature import read_secrets
 
 TAG = "coupons"
 
@@ -44,12 +52,35 @@ def put_external_coupons(services: Services, call: Call, body: ExternalRequest) 
     coupons: list[Mapping[str, object]] = [row.model_dump(exclude_unset=True) for row in body.coupons]
     redemptions: list[Mapping[str, object]] = [row.model_dump(exclude_unset=True) for row in body.redemptions]
     with services.database.write(durable=True) as connection:
-        _refuse_own(connection, body)
+        refuse_own(connection, coupons, redemptions)
         counts = upsert(connection, "coupons", coupons, call.now) + upsert(
             connection, "redemptions", redemptions, call.now
         )
         follow_external(connection, call.now, {row.campaign_id for row in body.redemptions if row.campaign_id})
     return _counted(call, len(coupons) + len(redemptions), counts)
+
+
+def follow_coupons(services: Services, call: Call, body: StatusRequest) -> Reply:
+    """Take in a signed message about coupons of another system."""
+    assert call.message_id is not None, "the operation is not signed"
+    coupons = [(row.model_dump(exclude_unset=True, exclude={"as_of"}), row.as_of) for row in body.coupons]
+    redemptions: list[Mapping[str, object]] = [row.model_dump(exclude_unset=True) for row in body.redemptions]
+    with services.database.write(durable=True) as connection:
+        found = follow(connection, call.message_id, coupons, redemptions, call.now)
+    received = len(coupons) + len(redemptions)
+    call.notes |= {"received": received, "repeated": found.repeated, "outdated": found.outdated}
+    return Reply(
+        {
+            "repeated": found.repeated,
+            "received": received,
+            "outdated": found.outdated,
+            "changed": found.changed,
+        }
+    )
+
+
+def _status_secrets(services: Services, _path: Mapping[str, str]) -> Sequence[bytes]:
+    return read_secrets(secrets_file(services.settings))
 
 
 def approve_offer(services: Services, call: Call, offer_id: str) -> Reply:
@@ -88,15 +119,6 @@ def _counted(call: Call, received: int, counts: UpsertCounts) -> Reply:
     }
     call.notes |= found
     return Reply(found)
-
-
-def _refuse_own(connection: Connection, body: ExternalRequest) -> None:
-    """Raises: ConflictError if a row is about a coupon of this wallet, whose books only the wallet writes."""
-    named = {row.coupon_id for row in body.coupons} | {row.redemption_id for row in body.redemptions}
-    named |= {row.coupon_id for row in body.redemptions if row.coupon_id is not None}
-    own = read_coupons(connection, named)
-    if own:
-        raise ConflictError("A coupon is of this wallet, not of another system.", field="coupon_id")
 
 
 def _refuse_unusable(body: OffersRequest, book: OfferBook) -> None:
@@ -165,6 +187,26 @@ OPERATIONS = (
         body=ExternalRequest,
         problems=(CONFLICT,),
         streamed=True,
+    ),
+    Operation(
+        id="follow_coupons",
+        method="POST",
+        path="/v1/coupons:status",
+        tag=TAG,
+        summary="Follow coupons that another system keeps, by signed webhook.",
+        description=(
+            "For systems that keep no API key: the call is signed as Standard Webhooks has it, over the raw body,"
+            " with a secret that `memberwise coupons secret` made, at most five minutes ago. A message that comes again"
+            " under its `webhook-id` changes nothing (`repeated`), whatever its timestamp; other content under the same"
+            " id is a 409. Coupons count for members' limits, redemptions come off the budgets of their campaigns, at"
+            " once; what is older than known of a coupon (`as_of`) changes nothing."
+        ),
+        view=follow_coupons,
+        answers={200: StatusAnswer},
+        body=StatusRequest,
+        problems=(CONFLICT,),
+        streamed=True,
+        signed=_status_secrets,
     ),
     Operation(
         id="approve_offer",

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recommender.bundle import Array, Bundle
+from recommender.coupons.features import FEATURES
 from recommender.coupons.response import ResponseModel
 from recommender.coupons.uplift import ProfitModel
+from recommender.errors import BundleError
 from recommender.retrievers.base import Json, as_number, as_table, as_texts
 
 NAME = "coupons"
@@ -46,11 +48,24 @@ class CouponModels:
 
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> CouponModels | None:
-        """Return what a bundle has learned of coupons, None if nothing."""
+        """Return what a bundle has learned of coupons, None if nothing.
+
+        Raises: BundleError if another release has written it in a form that is not known here.
+        """
         found = bundle.manifest.description.get(NAME)
         if found is None:
             return None
-        described = as_table(found)
+        try:
+            models = cls._of(bundle, as_table(found))
+        except (KeyError, TypeError, ValueError, AssertionError, BundleError) as error:
+            raise _outdated(bundle, str(error)) from error
+        seen = {len(models.profit.redeems.centre), len(models.profit.buys.centre)}
+        if seen != {len(FEATURES)}:
+            raise _outdated(bundle, f"{max(seen)} features in place of {len(FEATURES)}")
+        return models
+
+    @classmethod
+    def _of(cls, bundle: Bundle, described: Mapping[str, Json]) -> CouponModels:
         arrays = _below(bundle.arrays, f"{NAME}.")
         texts = {name: bundle.text(_file(name)) for name in ("redeems", "buys")}
         campaign = None
@@ -63,6 +78,16 @@ class CouponModels:
             as_texts(described["kinds"]),
             as_number(described["window_days"]),
         )
+
+
+def _outdated(bundle: Bundle, missing: str) -> BundleError:
+    return BundleError(
+        f"The coupon models of bundle {bundle.bundle_id} were written by another release ({missing}). Train again with"
+        " `memberwise train`; until then an older release can serve it.",
+        field="bundle",
+        value=bundle.bundle_id,
+        accepted="a bundle trained by this release",
+    )
 
 
 def _file(name: str) -> str:

@@ -139,6 +139,14 @@ coupon_exposures = sa.Table(
 `origin`: held, plan, online or public; left_out: not shown, for the reason given. `propensity`: chance with which a
 plan or an online decision gave it."""
 
+followed_coupons = sa.Table(
+    "followed_coupons",
+    metadata,
+    sa.Column("coupon_id", ByteText, primary_key=True),
+    sa.Column("as_of", UtcTime(), nullable=False),
+)
+"""As of when it is known how coupons of other systems stand, where they told."""
+
 WALLET_TABLES = (
     wallet_coupons,
     coupon_ledger,
@@ -148,4 +156,5 @@ WALLET_TABLES = (
     offer_states,
     coupon_plans,
     coupon_exposures,
+    followed_coupons,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shutil
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import ClassVar
 
 import pytest
 
-from api import client, schemas, slate_schemas
+from api import client, own_coupon_schemas, schemas, slate_schemas
 from api.client import ApiError, Client, Unreachable
 
 BUSY = b'{"type": "urn:memberwise:problem:store-busy", "detail": "busy", "errors": [], "request_id": "r1"}'
@@ -96,6 +97,7 @@ def test_it_needs_only_the_standard_library(tmp_path: Path) -> None:
         (client.Slate, slate_schemas.RecommendationAnswer),
         (client.SlateItem, slate_schemas.SlateItem),
         (client.Reason, slate_schemas.ReasonAnswer),
+        (client.Coupon, own_coupon_schemas.OwnCoupon),
         (client.Availability, slate_schemas.AvailabilityAnswer),
         (client.Event, schemas.EventRow),
         (client.EventResult, schemas.EventResult),
@@ -114,6 +116,27 @@ def test_only_what_was_said_is_sent(client_of: Callable[..., Client]) -> None:
     assert body == b'{"scenario": "home", "count": 3, "member_id": "m 1", "next": "token"}'
     assert headers["Authorization"] == "Bearer mw_key"
     assert headers["Accept-Language"] == "zh"
+
+
+def test_coupons_are_listed_and_claimed(client_of: Callable[..., Client]) -> None:
+    offer = {"offer_id": "dairy", "campaign_id": "spring", "coupon_id": None}
+    Handler.prepared.extend(
+        [
+            (200, json.dumps({"member_id": "m/1", "coupons": [offer]}).encode(), {}),
+            (200, b'{"done": 1, "coupons": [{"result": "done", "coupon_id": "c0"}]}', {}),
+        ]
+    )
+    memberwise = client_of()
+    (found,) = memberwise.coupons("m/1")
+    assert memberwise.claim("m/1", found, "app-7")["coupon_id"] == "c0"
+    (listed, claimed) = Handler.asked
+    assert listed[:2] == ("GET", "/shop/v1/members/m%2F1/coupons")
+    assert claimed[:2] == ("POST", "/shop/v1/coupons:issue")
+    assert json.loads(claimed[2]) == {
+        "coupons": [{"offer_id": "dairy", "member_id": "m/1", "campaign_id": "spring"}],
+        "request_no": "app-7",
+    }
+    assert claimed[3]["Idempotency-Key"] == "app-7"
 
 
 def test_ids_in_paths_are_quoted(client_of: Callable[..., Client]) -> None:

@@ -69,7 +69,9 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
     """A service of a small shop, an API key and a secret for member tokens, made as the page says."""
     settings = settings_at(tmp_path_factory.mktemp("integration"))
     open_shop(settings)
-    key = memberwise(settings, "keys", "create", "integration", "--scopes", "recommend,events,catalog").stdout.strip()
+    key = memberwise(
+        settings, "keys", "create", "integration", "--scopes", "recommend,events,catalog,coupons"
+    ).stdout.strip()
     secret = memberwise(settings, "keys", "tokens", "create", "backend-1").stdout.strip()
     with running(settings, "--workers", "1", environ={"MEMBERWISE_JWT_ISSUER": ISSUER}) as service:
         yield Example(_environ(service, key, secret) | {"PYTHONPATH": str(ROOT)} | environment(settings))

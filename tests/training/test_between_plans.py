@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +21,14 @@ from recommender.coupons.online import Newcomer, OnlineDecider
 from recommender.coupons.pacing import Multipliers
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.wallet import Turn, WalletRules
+from recommender.errors import BundleError
 from recommender.events import member_subject
 from recommender.filters import MaskCache
 from recommender.ids import IdIndex
 from recommender.lookup import QuerySource
 from recommender.query import Scenario
 from recommender.request import SlateRequest
+from recommender.storage.database import open_database
 from recommender.storage.live import LiveState
 from tests.factories import put_rows
 from tests.training.shops import END, MEMBERS
@@ -35,10 +40,27 @@ OFFERS = ("new0", "new1")
 
 
 @pytest.fixture
-def shop(coupon_shop: tuple[Place, Trained]) -> tuple[Place, Bundle]:
-    place, _ = coupon_shop
+def shop(coupon_shop: tuple[Place, Trained], tmp_path: Path) -> Iterator[tuple[Place, Bundle]]:
+    """A copy, to be changed."""
+    original, _ = coupon_shop
+    home = tmp_path / "home"
+    shutil.copytree(original.settings.home, home)
+    settings = replace(original.settings, home=home)
+    place = Place(open_database(settings), settings)
     put_rows(place.database, "members", *({"member_id": one} for one in MEMBERS))
-    return place, place.registry.open(None)
+    yield place, place.registry.open(None)
+    place.database.dispose()
+
+
+def test_models_of_another_release_are_refused_with_what_to_do(shop: tuple[Place, Bundle]) -> None:
+    _, bundle = shop
+    arrays = {name: array for name, array in bundle.arrays.items() if name != "coupons.cost_levels"}
+    with pytest.raises(BundleError, match=r"another release \('cost_levels'\)\. Train again with `memberwise train`"):
+        CouponModels.from_bundle(replace(bundle, arrays=arrays))
+    cut = {name: array[:-1] if name.startswith("coupons.buys.") else array for name, array in bundle.arrays.items()}
+    with pytest.raises(BundleError, match="features in place of"):
+        CouponModels.from_bundle(replace(bundle, arrays=cut))
+    assert CouponModels.from_bundle(bundle) is not None
 
 
 def plan_for(place: Place, bundle: Bundle, charge: float = -1000.0) -> KeptPlan:
