@@ -9,27 +9,19 @@ from typing import Any
 import click
 import orjson
 
+from api.moment import Moment
+from api.omnichannel_command import omnichannel
 from recommender.storage.outcome_report import GROUPS
 
 HEADINGS = ("slates", "items", "viewed", "basket", "purchased", "revenue", "assisted")
 
 
-class Moment(click.ParamType):  # type: ignore[type-arg]
-    """A time in ISO 8601; without an offset it is in the retailer's time zone."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read a time."""
-        try:
-            return datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a time in ISO 8601, such as 2026-03-01", param, ctx)
-
-
 @click.group()
 def reports() -> None:
-    """What came of what was shown."""
+    """What came of what was shown, and how customers move between channels."""
+
+
+reports.add_command(omnichannel)
 
 
 @reports.command("recommendations")

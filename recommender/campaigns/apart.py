@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from recommender import errors
+from recommender.campaigns.kpi_texts import GroupBy
 from recommender.campaigns.report_texts import Document, Segmentation
 from recommender.errors import EventLogError, MemberwiseError
 from recommender.settings import CoreSettings
@@ -34,6 +35,23 @@ def campaign_report_apart(
     """
     asked = {"campaign_id": campaign_id, "segment_by": segmentation.value}
     return _ask(settings, "campaign", now, asked)
+
+
+def kpis_apart(
+    settings: CoreSettings,
+    now: datetime,
+    period: tuple[datetime, datetime],
+    group_by: GroupBy,
+    places: Mapping[str, str | None],
+) -> Document:
+    """Return figures across channels, made in another process.
+
+    Args:
+        period: from the first until before the second.  places: `store_id`, `region` and `channel`; None: any.
+    Raises: as kpis.read_kpis; EventLogError also where it takes too long.
+    """
+    start, end = (time.isoformat() for time in period)
+    return _ask(settings, "omnichannel", now, {"start": start, "end": end, "group_by": group_by.value, **places})
 
 
 def _ask(settings: CoreSettings, kind: str, now: datetime, asked: Mapping[str, Any]) -> Document:
@@ -78,12 +96,17 @@ def _error(found: Mapping[str, Any]) -> MemberwiseError:
 
 
 def _make(question: Mapping[str, Any]) -> Document:
+    from recommender.campaigns.kpis import Asked, read_kpis
     from recommender.campaigns.report import read_report
     from recommender.storage.database import open_database
 
     settings = _settings(question["settings"])
     database, now = open_database(settings), datetime.fromisoformat(question["now"])
     try:
+        if question["kind"] == "omnichannel":
+            start, end = (datetime.fromisoformat(question[name]) for name in ("start", "end"))
+            places = {name: question[name] for name in ("store_id", "region", "channel")}
+            return read_kpis(database, settings, Asked(start, end, GroupBy(question["group_by"]), **places), now)
         return read_report(database, settings, question["campaign_id"], now, Segmentation(question["segment_by"]))
     finally:
         database.dispose()

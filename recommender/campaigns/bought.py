@@ -73,9 +73,9 @@ def read_goods(connection: Connection) -> list[Goods]:
 def put_lines(engine: duckdb.DuckDBPyConnection, goods: Sequence[Goods], margin_share: float) -> None:
     """Make the view `lines` of the purchases in `kept`, in whole cents, less what was given back of a line.
 
-    Columns: subject (NULL: nobody known), item_id, store_id, channel, micros, order_id (made up from the subject and
-    the minute where there is none), coupon_id, paid (after all discounts), margin, assumed (`paid`, where the cost is
-    not known), restricted.
+    Columns: event_id, subject (NULL: nobody known), item_id, store_id, channel, micros, order_id (made up from the
+    subject and the minute where there is none), discounted (by anything), paid (after all discounts), margin, assumed
+    (`paid`, where the cost is not known), restricted.
 
     Args:
         margin_share: of what was paid, where the cost is not known.
@@ -93,7 +93,8 @@ def put_lines(engine: duckdb.DuckDBPyConnection, goods: Sequence[Goods], margin_
         f"""
         CREATE VIEW lines AS
         WITH priced AS (
-          SELECT k.subject, k.item_id, coalesce(k.store_id, '') AS store_id, k.channel, k.micros, k.coupon_id,
+          SELECT k.event_id, k.subject, k.item_id, coalesce(k.store_id, '') AS store_id, k.channel, k.micros,
+            (k.coupon_id IS NOT NULL OR coalesce(k.discount_cents, 0) > 0) AS discounted,
             coalesce(k.order_id, coalesce(k.subject, '') || ' ' || (k.micros // 60000000)) AS order_id,
             coalesce(k.quantity, 1) * (1 - coalesce(r.share, 0)) AS quantity,
             greatest(coalesce(k.unit_price_cents, g.price, 0) * coalesce(k.quantity, 1)
@@ -101,7 +102,7 @@ def put_lines(engine: duckdb.DuckDBPyConnection, goods: Sequence[Goods], margin_
           FROM kept k LEFT JOIN goods g USING (item_id)
             LEFT JOIN partly_returned r ON r.order_id = k.order_id AND r.item_id = k.item_id
           WHERE k.kind = 'purchase')
-        SELECT subject, item_id, store_id, channel, micros, order_id, coupon_id, round(paid)::BIGINT AS paid,
+        SELECT event_id, subject, item_id, store_id, channel, micros, order_id, discounted, round(paid)::BIGINT AS paid,
           round(coalesce(paid - cost * quantity, paid * {share}))::BIGINT AS margin,
           CASE WHEN cost IS NULL THEN round(paid)::BIGINT ELSE 0 END AS assumed,
           coalesce(restricted, false) AS restricted
