@@ -9,6 +9,7 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily
 
 from api.services import Services
+from recommender.campaigns.outcomes import read_tally
 from recommender.coupons.ledger import count_breaches
 from recommender.coupons.supervision import frozen_offers
 from recommender.errors import MemberwiseError
@@ -33,12 +34,14 @@ def measure(services: Services, now: datetime) -> list[GaugeMetricFamily]:
         with services.database.read() as connection:
             backlog = read_backlog(connection)
             breaches, frozen = count_breaches(connection), len(frozen_offers(connection))
+            outcomes = read_tally(connection)
     except MemberwiseError:
         found.append(_gauge("database_up", "Whether the database answers.", 0))
     else:
         found.append(_gauge("database_up", "Whether the database answers.", 1))
         found.append(_gauge("coupon_breaches", "Redemptions that went beyond what was allowed.", breaches))
         found.append(_gauge("offers_frozen", "Offers that are frozen.", frozen))
+        found.append(_deliveries(outcomes))
         found += _spool(services.settings.spool_folder, backlog.drained) + _events(backlog, now)
     return found
 
@@ -82,6 +85,14 @@ def _events(backlog: Backlog, now: datetime) -> list[GaugeMetricFamily]:
         _gauge("events_uncopied", "Posted events that are not in the event log yet.", backlog.events),
         _gauge("events_uncopied_seconds", "How long the oldest of them has waited.", waited),
     ]
+
+
+def _deliveries(outcomes: Mapping[tuple[str, str, str], int]) -> GaugeMetricFamily:
+    meaning = "Messages by transport, outcome and reason, of all time; retried ones once for each attempt."
+    family = GaugeMetricFamily("memberwise_deliveries", meaning, labels=("transport", "outcome", "reason"))
+    for labels, count in outcomes.items():
+        family.add_metric(labels, count)
+    return family
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -173,6 +173,7 @@ _TAGS = {
     "audiences": "Whom campaigns may reach: expressions, lists of cards, and who would want an item.",
     "campaigns": "From an audience and a budget to messages and what they changed: plan, approve, launch, follow.",
     "guides": "Customers whom shopping guides follow up, and what they did about them.",
+    "delivery": "How messages of campaigns leave, and what became of each.",
     "scenarios": "What marketers set of each placement, every version of it.",
     "reports": "What came of recommendations, and experiments between two ways to make them.",
     "members": "What is held on one member: profile, what was shown, consents, export, erasure.",

@@ -10,6 +10,7 @@ from pathlib import Path
 from api.headers import parse_origins
 from api.proxy import parse_networks
 from recommender.attribution import Window
+from recommender.campaigns.quiet import parse_quiet
 from recommender.settings import CoreSettings, setting
 
 METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -18,6 +19,10 @@ METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 def _check_proxies(text: str) -> None:
     parse_networks(text)
+
+
+def _check_quiet(text: str) -> None:
+    parse_quiet(text)
 
 
 def _check_origins(text: str) -> None:
@@ -268,6 +273,41 @@ class ServiceSettings(CoreSettings):
             minimum=0,
             maximum=1,
         ),
+    )
+    deliver: bool = field(default=True, metadata=setting("Let the worker send the messages of campaigns."))
+    delivery_networks: str = field(
+        default="",
+        metadata=setting(
+            "Networks, or addresses, that messages may be sent to although they are not public. Empty: none.",
+            check=_check_proxies,
+        ),
+    )
+    delivery_batch: int = field(
+        default=100,
+        metadata=setting(
+            "Messages that are taken from the outbox in one transaction.", unit="messages", minimum=1, maximum=1000
+        ),
+    )
+    quiet_hours: str = field(
+        default="21:00-09:00",
+        metadata=setting(
+            "When no messages are sent, in the member's time zone, unless a campaign says otherwise. Empty: never.",
+            check=_check_quiet,
+        ),
+    )
+    contact_day: int = field(
+        default=1,
+        metadata=setting(
+            "Most messages of all campaigns to one household, or member, on a calendar day; 0: any number.",
+            unit="messages",
+            minimum=0,
+        ),
+    )
+    contact_week: int = field(
+        default=3, metadata=setting("The same, in the last 7 calendar days.", unit="messages", minimum=0)
+    )
+    contact_month: int = field(
+        default=8, metadata=setting("The same, in the last 30 calendar days.", unit="messages", minimum=0)
     )
     log_level: str = field(
         default="info",

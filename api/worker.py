@@ -12,6 +12,7 @@ from pathlib import Path
 
 from api.children import Child
 from api.coupon_rules import wallet_rules
+from api.delivery_worker import DeliveryThread, tend_deliveries
 from api.settings import ServiceSettings
 from recommender.campaigns.feature_refresh import is_due
 from recommender.campaigns.plans import waiting_plans
@@ -78,10 +79,12 @@ def run(settings: ServiceSettings) -> None:
         signal.signal(number, lambda _number, _frame: stop.set())
     database = open_database(settings)
     logger.info("worker_started")
+    delivery = DeliveryThread(settings, database)
     features, planner = Child(("audiences", "refresh", "--quiet")), Child(PLAN)
     run_tasks(_tasks(settings, database, features, planner), lambda: datetime.now(UTC), stop)
     features.stop()
     planner.stop()
+    delivery.stop()
     drain_spool(database, settings.spool_folder)
     database.dispose()
     logger.info("worker_stopped")
@@ -196,6 +199,7 @@ def _tasks(settings: ServiceSettings, database: Database, features: Child, plann
             timedelta(seconds=settings.coupon_seconds),
             lambda now: tend_coupons(database, rules, now),
         ),
+        Task("tend_deliveries", FOLLOW_EVERY, lambda now: tend_deliveries(database, settings, now)),
         Task("follow_coupons", FOLLOW_EVERY, lambda now: follow_coupons(database, now)),
         Task(
             "prune_coupons",

@@ -39,6 +39,10 @@ COMMANDS: dict[str, CommandPlace] = {
     "coupons": CommandPlace("api.coupon_commands:coupons", "Look after coupons: list, import, reconcile, balance."),
     "audiences": CommandPlace("api.audience_commands:audiences", "Count, save and upload audiences of campaigns."),
     "campaigns": CommandPlace("api.campaign_commands:campaigns", "Create, plan, launch and follow campaigns."),
+    "transports": CommandPlace(
+        "api.transport_commands:transports", "Ways out for messages: list, put, rotate secrets."
+    ),
+    "deliveries": CommandPlace("api.delivery_commands:deliveries", "Messages: list them, send dead letters again."),
     "reports": CommandPlace("api.report_commands:reports", "What came of recommendations."),
     "doctor": CommandPlace("api.commands:doctor", "Check the installation and its data."),
 }

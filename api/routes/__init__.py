@@ -10,6 +10,7 @@ from api.routes import (
     campaigns,
     catalog,
     coupons,
+    deliveries,
     events,
     experiments,
     explain,
@@ -23,6 +24,7 @@ from api.routes import (
     reports,
     scenarios,
     stock,
+    transports,
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -37,6 +39,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *audiences.OPERATIONS,
     *campaigns.OPERATIONS,
     *guides.OPERATIONS,
+    *transports.OPERATIONS,
+    *deliveries.OPERATIONS,
     *scenarios.OPERATIONS,
     *reports.OPERATIONS,
     *campaign_reports.OPERATIONS,

@@ -15,9 +15,10 @@ from api.problems import FieldError
 from api.reading import field_errors
 from api.schemas import EventRow, EventsAnswer, EventsRequest, UnreadableEvent
 from api.services import Call, Services
+from recommender.campaigns.receipts import note_events
 from recommender.errors import InputError
 from recommender.events import Event
-from recommender.storage.events import append_events
+from recommender.storage.events import EventStatus, append_events
 
 STATUSES = ("accepted", "duplicate", "conflicting_duplicate", "rejected")
 CONFLICT = FieldError(
@@ -101,7 +102,10 @@ def _append(services: Services, events: list[Event], now: datetime) -> list[str]
     if not events:
         return []
     with services.database.write() as connection:
-        return [str(result.status) for result in append_events(connection, events, now)]
+        results = append_events(connection, events, now)
+        fresh = [event for event, result in zip(events, results, strict=True) if result.status is EventStatus.ACCEPTED]
+        note_events(connection, fresh, now)
+        return [str(result.status) for result in results]
 
 
 def _result(event_id: str | None, status: str, wrong: tuple[FieldError, ...] = ()) -> dict[str, object]:
@@ -124,7 +128,9 @@ OPERATIONS = (
             " `rejected` with what is wrong. Send a batch again as often as needed: nothing is counted"
             " twice. An"
             " event changes its customer's next answer. `not_interested` takes its item, or the brand or category in"
-            " `attributes`, out of the customer's slates until an event with `value` 0 takes that back. Phone"
+            " `attributes`, out of the customer's slates until an event with `value` 0 takes that back."
+            " `push_delivered`, `push_open`, `push_click`, `guide_done` and `guide_skip` with `attributes.message_id`"
+            " tell what became of a message. Phone"
             " numbers and e-mail addresses are hashed at once. Under a member token every event is the member's own"
             " and its id counts within that member only; kinds that a device cannot witness, such as `purchase`,"
             " are rejected."

@@ -21,7 +21,9 @@ _COLUMNS = (
 )
 _DUE = f"""
 SELECT {_COLUMNS} FROM deliveries WHERE campaign_id = ? AND transport = ? AND state = ? AND due_at <= ?
-  AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?) ORDER BY due_at, worth_cents DESC LIMIT ?"""
+  AND NOT test AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?)
+ORDER BY due_at, worth_cents DESC LIMIT ?"""
+_NAMED = f"SELECT {_COLUMNS} FROM deliveries WHERE delivery_id IN ({{marks}}) AND transport = ? AND state = ?"
 _LEASE = """
 UPDATE deliveries SET lease_until = ?, lease_owner = ?, coupon_id = ?, day = ? WHERE delivery_id = ?"""
 _END = """
@@ -151,6 +153,18 @@ def count_attempts(connection: Connection, rows: Sequence[Waiting]) -> None:
     """Count an attempt that failed."""
     statement = "UPDATE deliveries SET attempts = attempts + 1 WHERE delivery_id = ?"
     execute_many(connection, statement, [(one.delivery_id,) for one in rows])
+
+
+def read_waiting(
+    connection: Connection, delivery_ids: Sequence[str], transport: str, state: State
+) -> dict[str, Waiting]:
+    """Return messages of a transport that are in a state, by id, inside a write transaction that holds them then."""
+    if not delivery_ids:
+        return {}
+    hold = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    statement = _NAMED.format(marks=marks(len(delivery_ids))) + hold
+    found = map(_waiting, fetch(connection, statement, (*delivery_ids, transport, state.value)))
+    return {one.delivery_id: one for one in found}
 
 
 def release(connection: Connection, owner: str) -> int:
