@@ -90,12 +90,17 @@ def running(settings: ServiceSettings, *options: str, environ: Mapping[str, str]
 def environment(settings: ServiceSettings) -> dict[str, str]:
     """Return the environment that gives a process these settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMBERWISE_", "PROMETHEUS_"))}
-    return kept | {
-        "MEMBERWISE_HOME": str(settings.home),
-        "MEMBERWISE_MODELS": str(settings.models),
-        "MEMBERWISE_HASH_KEY": settings.hash_key,
-        "MEMBERWISE_DRAIN_SECONDS": "0.2",
-    }
+    database = {"MEMBERWISE_DATABASE_URL": settings.database_url} if settings.database_url else {}
+    return (
+        kept
+        | database
+        | {
+            "MEMBERWISE_HOME": str(settings.home),
+            "MEMBERWISE_MODELS": str(settings.models),
+            "MEMBERWISE_HASH_KEY": settings.hash_key,
+            "MEMBERWISE_DRAIN_SECONDS": "0.2",
+        }
+    )
 
 
 def memberwise(settings: ServiceSettings, *words: str) -> subprocess.CompletedProcess[str]:
