@@ -23,6 +23,7 @@ from recommender.storage.keys import create_key, list_keys, revoke_key
 from recommender.storage.loads import list_loads
 from recommender.storage.statements import last_sequence
 from training import complete_journey
+from training.demo_campaign import campaign_lines
 from training.demo_coupons import BUDGET_CENTS, plan_coupons
 from training.demo_service import Service, ask, end_of, serving
 from training.ingest import IngestOptions, ingest, open_stores
@@ -65,10 +66,12 @@ def run_demo(environ: Mapping[str, str], progress: Progress) -> None:
         load_tables(place, read_settings(IngestSettings, environ), folder, made, progress)
         bundle = train_if_changed(place, progress)
         coupons = plan_coupons(environ, place, bundle, round(made.share * BUDGET_CENTS), folder, progress)
+        campaign = campaign_lines(place, bundle, round(made.share * BUDGET_CENTS), progress)
         token = fresh_key(place)
     with serving(environ, folder / "service.log") as service:
         _show_recommendations(service, coupons.member_id, token)
         coupons.show()
+        wide_console().print("\n".join(campaign), highlight=False, soft_wrap=True, markup=False)
         _show_address(service, coupons.member_id, token)
         if environ.get("DEMO_SERVE", "1") != "0":
             _serve_on(service)

@@ -21,7 +21,7 @@ from recommender.coupons.store import OfferBook, read_offers
 from recommender.coupons.supervision import peek_state
 from recommender.coupons.wallet import Coupon, Turn
 from recommender.storage.members import MemberRow
-from recommender.storage.statements import fetch
+from recommender.storage.statements import fetch, marks
 from recommender.storage.types import to_micros
 
 MOST_PUBLIC = 20
@@ -31,6 +31,7 @@ SELECT offer_id FROM offers
 WHERE COALESCE(wallet, 'memberwise') <> 'external' AND COALESCE(segments, '') IN ('', '[]', 'null')
   AND (valid_from IS NULL OR valid_from <= ?) AND (valid_until IS NULL OR valid_until > ?)
 ORDER BY CASE WHEN valid_until IS NULL THEN 1 ELSE 0 END, valid_until, offer_id LIMIT {MOST_PUBLIC}"""
+_NOT_RUNNING = "SELECT campaign_id FROM campaign_states WHERE status <> 'running' AND campaign_id IN ({marks})"
 _NAMED = "SELECT offers FROM campaigns WHERE offers IS NOT NULL"
 
 
@@ -126,12 +127,24 @@ def _use_against(turn: Turn, coupon: Coupon, book: OfferBook, offer: Offer) -> R
 def _decided(turn: Turn, plans: Sequence[KeptPlan], member_id: str, between: Between) -> dict[str, Why]:
     """Return what plans give the member, by offer; what the first of several says of an offer holds."""
     found: dict[str, Why] = {}
+    silent = _silent(turn.connection, plans)
     for plan in plans:
+        if plan.multipliers.campaign_id in silent:
+            continue
         given = plan.of(member_id)
         origin = Origin.ONLINE if given is None else Origin.PLAN
         for one in between(turn, plan) if given is None else given:
             found.setdefault(one.offer_id, (origin, one))
     return found
+
+
+def _silent(connection: Connection, plans: Sequence[KeptPlan]) -> set[str]:
+    """Return the campaigns of plans that do not run: what they would give stands in nobody's way."""
+    named = sorted({plan.multipliers.campaign_id for plan in plans if plan.multipliers.campaign_id is not None})
+    if not named:
+        return set()
+    rows = fetch(connection, _NOT_RUNNING.replace("{marks}", marks(len(named))), named)
+    return {str(row[0]) for row in rows}
 
 
 def _claimable(turn: Turn, member_id: str, wanted: Mapping[str, Why]) -> Prospects:

@@ -130,6 +130,24 @@ def test_decisions_between_plans_show_control_members_nothing(running: Database,
     assert shown == set(MEMBERS) - own - everywhere
 
 
+def test_a_plan_of_a_paused_campaign_stands_in_nobodys_way(running: Database, tmp_path: Path) -> None:
+    own, everywhere = held(running)
+    free = min(set(MEMBERS) - own - everywhere)
+    keep(tmp_path, {free: {"elsewhere": 50.0}}, AT, "c1")
+    keep(tmp_path, {free: {"elsewhere": 40.0}}, AT)
+    plans = KeptPlans(tmp_path).current()
+
+    def shown() -> set[str | None]:
+        with running.read(snapshot=True) as connection:
+            found = read_prospects(turn(connection), read_member(connection, free, AT), plans, lambda _t, _p: [])
+        return {one.decided.campaign_id for one in found.found if one.decided is not None}
+
+    assert shown() == {"c1"}
+    with running.write() as connection:
+        execute(connection, "UPDATE campaign_states SET status = 'paused'", ())
+    assert shown() == {None}
+
+
 @pytest.mark.parametrize("status", ["planned", "approved", "scheduled", "paused", "finished", "cancelled", "draft"])
 def test_a_campaign_that_is_not_running_gives_nobody_a_coupon(running: Database, status: str) -> None:
     with running.write() as connection:
