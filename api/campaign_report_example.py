@@ -96,7 +96,8 @@ EXAMPLE: dict[str, Any] = {
         "remedies": [{"change": "larger_holdout", "size": 0.2, "relative": 0.035}],
     },
     "funnel": {
-        "treated": {"queued": 9040, "waiting": 0, "skipped": 310, "failed": 20, "sent": 8710, "delivered": 8400},
+        "treated": {"queued": 9040, "waiting": 0, "skipped": 310, "failed": 20, "sent": 8710, "delivered": 8400}
+        | {"opened": 1900, "clicked": 400},
         "control": {"queued": 1005, "withheld": 970, "skipped": 35},
         "lost": [{"group": "treated", "state": "skipped", "reason": "capped", "messages": 310}],
         "coupons": {"expired": 6900, "redeemed": 1800},

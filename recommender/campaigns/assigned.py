@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -179,11 +179,13 @@ def _barred(connection: Connection, rows: Mapping[str, _Row], now: datetime) -> 
 class Funnel:
     """What became of a campaign's messages: how many, by (group, state, reason); reason "": none.
 
-    coupons: how many of the campaign's coupons are in each state.
+    coupons: how many of the campaign's coupons are in each state.  answers: how many messages were opened and clicked,
+    by kind of event.
     """
 
     messages: Mapping[tuple[str, str, str], int]
     coupons: Mapping[str, int]
+    answers: Mapping[str, int] = field(default_factory=dict)
 
     def count(self, treated: bool, states: Iterable[str] = ()) -> int:
         """Return how many messages of the treated, or of the controls, are in some states; none named: in any."""
@@ -198,6 +200,7 @@ class Funnel:
 _STATES = """
 SELECT arm, state, COALESCE(reason, ''), COUNT(*) FROM deliveries WHERE campaign_id = ? AND NOT test
 GROUP BY arm, state, COALESCE(reason, '')"""
+_IDS = "SELECT delivery_id FROM deliveries WHERE campaign_id = ? AND NOT test AND sent_at IS NOT NULL"
 _COUPONS = "SELECT status, COUNT(*) FROM wallet_coupons WHERE campaign_id = ? GROUP BY status"
 
 
@@ -205,6 +208,11 @@ def read_funnel(connection: Connection, campaign_id: str) -> Funnel:
     """Return what became of a campaign's messages and coupons; test messages are left out."""
     states = {(arm, state, reason): int(n) for arm, state, reason, n in fetch(connection, _STATES, (campaign_id,))}
     return Funnel(states, {status: int(n) for status, n in fetch(connection, _COUPONS, (campaign_id,))})
+
+
+def read_message_ids(connection: Connection, campaign_id: str) -> list[str]:
+    """Return the ids of a campaign's messages that left."""
+    return [row[0] for row in fetch(connection, _IDS, (campaign_id,))]
 
 
 def subjects_of_members(members: Iterable[str], links: Mapping[str, str]) -> tuple[list[str], list[int]]:

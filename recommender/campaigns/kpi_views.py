@@ -9,6 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from recommender.campaigns.bought import MICROS_PER_DAY, Goods, put_lines
+from recommender.campaigns.events_said import put_said
 from recommender.campaigns.kpi_texts import RETURN_DAYS, WINDOW_DAYS, GroupBy
 from recommender.columns import LEARNED_KINDS
 from recommender.events import BROWSING_KINDS, member_subject
@@ -67,7 +68,7 @@ def put_views(
     barred = {member_subject(member) for member, kind in sources.kinds.items() if kind not in LEARNED_KINDS}
     _put(engine, "people", subject=list(people), owner=list(people.values()))
     _put(engine, "barred", person=sorted(barred))
-    _put_said(engine, sources)
+    put_said(engine, sources)
     key = KEYS[selection.group_by]
     engine.execute(
         f"""
@@ -91,22 +92,6 @@ def put_views(
           AND k.micros >= {selection.start} AND k.micros < {selection.end}
           AND coalesce(o.owner, k.subject) NOT IN (SELECT person FROM barred)
         """
-    )
-
-
-def _put_said(engine: duckdb.DuckDBPyConnection, sources: Sources) -> None:
-    """Make the view `said`: every event once, with its value and attributes."""
-    engine.register("fresh", sources.live)
-    micros, store = "epoch_us(occurred_at) AS micros", "coalesce(store_id, '') AS store_id"
-    columns = f"event_id, {micros}, kind, channel, {store}, value, attributes"
-    logged = f"read_parquet([{texts(str(path) for path in sources.files)}])"
-    if not sources.files:
-        engine.execute(f"CREATE VIEW said AS SELECT {columns} FROM fresh")
-        return
-    engine.execute(f"CREATE TABLE logged AS SELECT event_id FROM {logged} SEMI JOIN fresh USING (event_id)")
-    engine.execute(
-        f"CREATE VIEW said AS SELECT {columns} FROM {logged}"
-        f" UNION ALL SELECT {columns} FROM fresh ANTI JOIN logged USING (event_id)"
     )
 
 

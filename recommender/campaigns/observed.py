@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -15,11 +15,13 @@ from recommender.campaigns.assigned import (
     Redemptions,
     read_assigned,
     read_funnel,
+    read_message_ids,
     read_redemptions,
 )
 from recommender.campaigns.bought import MICROS_PER_DAY, Bought, Windows, put_lines, read_bought, read_goods
 from recommender.campaigns.campaign import Campaign
 from recommender.campaigns.effect import FloatVector, IntVector, sum_units
+from recommender.campaigns.events_said import count_answers, put_said
 from recommender.campaigns.report_texts import Segmentation
 from recommender.campaigns.store import get_campaign
 from recommender.coupons.store import read_offers
@@ -79,7 +81,7 @@ def read_observed(
         redemptions, funnel = read_redemptions(connection, campaign_id), read_funnel(connection, campaign_id)
         sources, goods = read_sources(connection, settings, now), read_goods(connection)
         offers = read_offers(connection, {*assigned.offers, *redemptions.offers}).offers
-        labels = _labels(connection, assigned, segmentation)
+        labels, messages = _labels(connection, assigned, segmentation), read_message_ids(connection, campaign_id)
     length = campaign.settings.window_days * MICROS_PER_DAY
     windows = Windows(
         assigned.member_ids, assigned.starts - length, assigned.starts, assigned.starts + length, assigned.offer
@@ -87,6 +89,8 @@ def read_observed(
     shift = (now.astimezone(settings.zone).utcoffset() or timedelta()) // timedelta(microseconds=1)
     with opened_kept(settings, sources, now) as engine:
         put_lines(engine, goods, settings.default_margin_share)
+        put_said(engine, sources)
+        funnel = replace(funnel, answers=count_answers(engine, messages))
         chosen = [offers.get(name) for name in assigned.offers]
         bought = read_bought(engine, sources.links, windows, goods, chosen, shift)
     own = {name: 1 - offer.funded_share for name, offer in offers.items()}

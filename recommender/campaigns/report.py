@@ -33,6 +33,7 @@ from recommender.campaigns.power import POWER, Change, Design, correlation_of, r
 from recommender.campaigns.report_texts import FIGURES, HEADLINE, Document, Segmentation
 from recommender.campaigns.returns import Ratio, bought_anyway, return_on_cost
 from recommender.campaigns.segments import SegmentEffects, effect_by_segment
+from recommender.events import EventKind
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database
 from recommender.storage.types import from_micros
@@ -279,6 +280,7 @@ def _detectable(
     }
 
 
+_ANSWERS = {"opened": EventKind.PUSH_OPEN, "clicked": EventKind.PUSH_CLICK}
 _STEPS: Sequence[tuple[str, tuple[State, ...]]] = (
     ("queued", ()),
     ("waiting", (State.PENDING, State.HELD, State.TASKED)),
@@ -296,7 +298,8 @@ def funnel_document(funnel: Funnel) -> Document:
         key=lambda row: (-row[0], row[1:]),
     )
     return {
-        "treated": {name: funnel.count(True, states) for name, states in _STEPS},
+        "treated": {name: funnel.count(True, states) for name, states in _STEPS}
+        | {name: funnel.answers.get(kind, 0) for name, kind in _ANSWERS.items()},
         "control": {
             "queued": funnel.count(False),
             "withheld": funnel.count(False, [State.WITHHELD]),

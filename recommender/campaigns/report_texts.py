@@ -163,8 +163,10 @@ DEFINITIONS: Mapping[str, Figure] = {
         "Messages",
         "触达漏斗",
         "Messages put into the outbox, and what became of them, with the reason of each loss. A withheld message is one"
-        " that a member of a control group would have got.",
-        "进入发件箱的消息及其去向，每种损失均列出原因。withheld 指对照组会员本应收到而未发送的消息。",
+        " that a member of a control group would have got. opened, clicked: messages that at least one event of the"
+        " kinds push_open, push_click names.",
+        "进入发件箱的消息及其去向，每种损失均列出原因。withheld 指对照组会员本应收到而未发送的消息。"
+        "opened、clicked：至少有一个 push_open、push_click 事件指明的消息数。",
     ),
 }
 

@@ -85,6 +85,14 @@ def make_rows(seed: int = 5, members: int = 150, lift: float = 0.25) -> Rows:
         _shop(rows, rng, member, habit, 1 + lift if arm == "treated" else 1.0)
     # Two of one household who stand in different groups, as after a merge.
     rows.groups[16]["arm"], rows.groups[17]["arm"] = "treated", "holdout"
+    sent = [row["delivery_id"] for row in rows.messages if row["state"] == "delivered"]
+    rows.events += [
+        _answer(1, EventKind.PUSH_OPEN, sent[0]),
+        _answer(2, EventKind.PUSH_OPEN, sent[0]),
+        _answer(3, EventKind.PUSH_OPEN, sent[1]),
+        _answer(4, EventKind.PUSH_CLICK, sent[1]),
+        _answer(5, EventKind.PUSH_CLICK, "of another campaign"),
+    ]
     rows.messages.append(_message(ERASED, member_subject(ERASED), "treated", "dairy", START, "sent", None))
     rows.messages.append(_message("m001", "household:h000", "treated", "dairy", START, "sent", None, test=True))
     return rows
@@ -204,6 +212,11 @@ def _shop(rows: Rows, rng: random.Random, member: str, habit: float, lift: float
             rows.events.append(event)
             if event.order_id is not None and event.status == "paid" and rng.random() < 0.1:
                 rows.events.append(_return_of(event, rng))
+
+
+def _answer(number: int, kind: EventKind, message_id: str) -> Event:
+    told = f'{{"message_id": "{message_id}"}}'
+    return Event(f"a-{number}", START + timedelta(days=number), kind, "app", member_subject("m001"), attributes=told)
 
 
 def _return_of(event: Event, rng: random.Random) -> Event:

@@ -111,6 +111,7 @@ def test_groups_and_messages_are_counted(sqlite_database: Database, settings: Co
     assert not report["sample_ratio"]["alarm"]
     real = [row for row in rows.messages if not row["test"]]
     funnel = report["funnel"]
+    assert (funnel["treated"]["opened"], funnel["treated"]["clicked"]) == (2, 1)
     for name, states in (("queued", None), ("sent", {"sent", "delivered"}), ("skipped", {"skipped"})):
         treated = [row for row in real if row["arm"] == "treated" and (states is None or row["state"] in states)]
         assert funnel["treated"][name] == len(treated)
