@@ -110,18 +110,20 @@ def import_redemptions(file: Path) -> None:
     Columns: redemption_id, coupon_id, order_id, discount_cents, redeemed_at; store_id and channel if known. What went
     too far is recorded as a breach and listed; exit code 1 then.
     """
+    from api.coupon_rules import wallet_rules
     from recommender.coupons.offline import record_offline
     from recommender.coupons.settlement_file import read_offline
-    from recommender.coupons.wallet import Turn, WalletRules
+    from recommender.coupons.wallet import Turn
     from recommender.storage.audit import count
     from recommender.storage.database import open_database
 
     settings, now = operator_settings(), datetime.now(UTC)
+    rules = wallet_rules(settings)
     rows = read_offline(file, settings.zone)
     database, done = open_database(settings), []
     for start in range(0, len(rows), CHUNK_ROWS):
         with database.write(durable=True) as connection:
-            turn = Turn(connection, WalletRules(), now, COMMAND_LINE)
+            turn = Turn(connection, rules, now, COMMAND_LINE)
             done += record_offline(turn, rows[start : start + CHUNK_ROWS])
             count(connection, COMMAND_LINE, "coupons.import", len(rows[start : start + CHUNK_ROWS]), now)
     breaches = [one for one in done if one.breaches]

@@ -23,6 +23,9 @@ def wallet_rules(settings: ServiceSettings) -> WalletRules:
         breaker_share=settings.coupon_breaker_share,
         risk=_risk_hook(hook) if hook else WalletRules().risk,
         fairness=FairnessRules.of(settings),
+        household_limits=settings.coupon_household_limits,
+        offline_limit=settings.coupon_offline_limit,
+        zone=settings.zone,
     )
 
 

@@ -188,6 +188,22 @@ class VoidRequest(Body):
     request_no: RequestNo | None = None
 
 
+class MergeRequest(Body):
+    """Two member ids that turned out to be one person."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"from_member_id": "2044", "into_member_id": "1008"}]})
+    from_member_id: Annotated[Id, Field(description="Who is no member of their own any more.")]
+    into_member_id: Annotated[Id, Field(description="Who has everything from now on.")]
+
+
+class MergeAnswer(Answer):
+    """What became of the coupons."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"moved": 3, "withdrawn": 1}]})
+    moved: Annotated[int, Field(description="Coupons that changed hands.")]
+    withdrawn: Annotated[int, Field(description="Unused coupons beyond what one member may have.")]
+
+
 class CodeRequest(Body):
     """A coupon to be shown at a till."""
 

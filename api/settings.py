@@ -233,6 +233,15 @@ class ServiceSettings(CoreSettings):
             maximum=1,
         ),
     )
+    coupon_offline_limit: int = field(
+        default=200,
+        metadata=setting(
+            "Redemptions of one store on one day that its tills may accept without a connection; what goes beyond is"
+            " recorded as a breach. 0: any number.",
+            unit="redemptions",
+            minimum=0,
+        ),
+    )
     coupon_explore_share: float = field(
         default=0.01,
         metadata=setting(

@@ -341,6 +341,10 @@ class CoreSettings:
             maximum=100,
         ),
     )
+    coupon_household_limits: bool = field(
+        default=True,
+        metadata=setting("Count an offer's limit per member for the whole household, where it is known."),
+    )
     coupon_new_days: int = field(
         default=90,
         metadata=setting(

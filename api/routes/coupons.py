@@ -17,6 +17,8 @@ from api.coupon_schemas import (
     CouponsAnswer,
     IssueRequestBody,
     LockRequest,
+    MergeAnswer,
+    MergeRequest,
     QualifyAnswer,
     QualifyRequest,
     RedeemRequest,
@@ -28,12 +30,13 @@ from api.coupon_schemas import (
 )
 from api.idempotency import once
 from api.openapi import Operation, Reply
-from api.problems import CONFLICT
+from api.problems import CONFLICT, NOT_FOUND
 from api.services import Call, Services
 from api.wallet import caller_of, do_once, issue_request, outcome_body, outcomes_body, purchase_of, with_coupons
 from recommender.coupons.codes import make_code
 from recommender.coupons.discount import Refused
 from recommender.coupons.issuing import issue
+from recommender.coupons.merging import merge_wallets
 from recommender.coupons.refusal_texts import sentence
 from recommender.coupons.refusals import Refusal
 from recommender.coupons.requests import close_request
@@ -153,6 +156,20 @@ def void_coupons(services: Services, call: Call, body: VoidRequest) -> Reply:
         return found
 
     return do_once(services, call, body, body.request_no, work)
+
+
+def merge_coupons(services: Services, call: Call, body: MergeRequest) -> Reply:
+    """Give everything in one member's wallet to another; noted in the audit without ids."""
+    call.audited = True
+
+    def write(connection: Connection) -> dict[str, object]:
+        turn = Turn(connection, services.wallet, call.now, caller_of(call))
+        merged = merge_wallets(turn, body.from_member_id, body.into_member_id)
+        details = orjson.dumps({"moved": merged.coupons, "withdrawn": merged.withdrawn}).decode()
+        record(connection, caller_of(call), "coupons.merge", f"member:{body.into_member_id}", call.now, details)
+        return {"moved": merged.coupons, "withdrawn": merged.withdrawn}
+
+    return once(services, call, body, write, durable=True)
 
 
 def make_coupon_code(services: Services, call: Call, body: CodeRequest) -> Reply:
@@ -296,6 +313,24 @@ OPERATIONS = (
         void_coupons,
         VoidRequest,
         streamed=False,
+    ),
+    Operation(
+        id="merge_coupons",
+        method="POST",
+        path="/v1/coupons:merge",
+        tag=TAG,
+        summary="Give one member's coupons to another: they are one person.",
+        description=(
+            "Coupons as they stand (with locks, expiries and till codes), those of other systems, redemptions, counters"
+            " and holdouts become the other member's. Where both together have more of an offer than one member may"
+            " have, the latest unused ones are withdrawn." + _ONCE
+        ),
+        view=merge_coupons,
+        answers={200: MergeAnswer},
+        scope=Scope.COUPONS,
+        body=MergeRequest,
+        problems=(CONFLICT, NOT_FOUND),
+        idempotent=True,
     ),
     Operation(
         id="make_coupon_code",

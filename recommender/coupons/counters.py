@@ -13,7 +13,9 @@ from recommender.storage.types import to_micros
 
 class Count(StrEnum):
     """What is counted. By offer: stock, member, device, payer, phone (coupons). By campaign: committed (cents reserved
-    or spent), spent (cents), external (cents spent by other systems).
+    or spent), spent (cents), external (cents spent by other systems). By store: offline (redemptions of a local day).
+
+    household: counts nothing; those who issue an offer to members of one household wait for one another at its row.
     """
 
     STOCK = "stock"
@@ -24,6 +26,8 @@ class Count(StrEnum):
     COMMITTED = "committed"
     SPENT = "spent"
     EXTERNAL = "external"
+    OFFLINE = "offline"
+    HOUSEHOLD = "household"
 
 
 _BEGIN = """
@@ -32,7 +36,8 @@ _TAKE = """
 UPDATE coupon_counters SET used = used + ?, at = ? WHERE kind = ? AND owner = ? AND subject = ? AND used <= ?"""
 _MOVE = """
 UPDATE coupon_counters SET used = used + ?, at = ? WHERE kind = ? AND owner = ? AND subject = ?"""
-_PRUNE = "DELETE FROM coupon_counters WHERE kind IN ('device', 'payer', 'phone') AND at < ?"
+_PRUNE = """
+DELETE FROM coupon_counters WHERE kind IN ('device', 'payer', 'phone', 'offline', 'household') AND at < ?"""
 _USED = "SELECT used FROM coupon_counters WHERE kind = ? AND owner = ? AND subject = ?"
 
 
@@ -68,8 +73,17 @@ def move(connection: Connection, kind: Count, owner: str, subject: str, amount: 
         execute(connection, _MOVE, values)
 
 
+def hold(connection: Connection, kind: Count, owner: str, subject: str, now: datetime) -> None:
+    """Let others wait at a counter until the end of this write transaction, without counting."""
+    execute(connection, _BEGIN, (kind, owner, subject, to_micros(now)))
+    execute(connection, _MOVE, (0, to_micros(now), kind, owner, subject))
+
+
 def prune_claims(connection: Connection, before: datetime) -> int:
-    """Forget claims by device, payer and phone that did not move since, inside a write transaction; return how many."""
+    """Forget claims by device, payer and phone, and days of stores, that did not move since; return how many.
+
+    Inside a write transaction.
+    """
     return execute(connection, _PRUNE, (to_micros(before),))
 
 

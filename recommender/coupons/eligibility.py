@@ -31,6 +31,7 @@ _ELSEWHERE = """
 SELECT member_id, COUNT(*) FROM coupons WHERE offer_id = ? AND status <> 'voided' GROUP BY member_id"""
 _HERE = "SELECT subject, used FROM coupon_counters WHERE kind = ? AND owner = ?"
 _FACTS = "SELECT member_id, home_store_id, tier, points_balance, attributes FROM members"
+_HOUSEHOLDS = "SELECT member_id, household_id FROM members WHERE household_id IS NOT NULL"
 _REGISTERED = "SELECT member_id, registered_at FROM members WHERE registered_at > ?"
 _GRANTED = """
 SELECT member_id, SUM(discount_cents) FROM wallet_coupons
@@ -79,6 +80,7 @@ def read_eligibility(
     campaign_id: str | None,
     now: datetime,
     grouped: bool = False,
+    by_household: bool = True,
 ) -> Eligibility:
     """Return which of the members may be given which of the offers.
 
@@ -107,9 +109,11 @@ def read_eligibility(
         known = Holdouts(None, {name: one for name, one in known.campaigns.items() if name != campaign_id})
     for offers_of, held in held_by_groups(connection, members, campaign_id, offer_ids, known):
         table.forbid(LeftOut.HELD_OUT, held, offers_of)
+    limited = by_household and any(offer.per_member_limit is not None for offer in offers)
+    households = {row[0]: row[1] for row in fetch(connection, _HOUSEHOLDS)} if limited else {}
     for offer in offers:
         if offer.per_member_limit is not None:
-            held_by = _coupons_held(connection, offer.offer_id)
+            held_by = _with_household(_coupons_held(connection, offer.offer_id), households)
             full = (member for member, count in held_by.items() if count >= offer.per_member_limit)
             table.forbid(LeftOut.MEMBER_LIMIT, full, {offer.offer_id})
     return Eligibility(table.against, table.left_out)
@@ -181,6 +185,16 @@ def _coupons_held(connection: Connection, offer_id: str) -> dict[str, int]:
     for member, count in fetch(connection, _HERE, (Count.MEMBER.value, offer_id)):
         counts[member] = counts.get(member, 0) + int(count)
     return counts
+
+
+def _with_household(held_by: dict[str, int], households: Mapping[str, str]) -> dict[str, int]:
+    """Return how many coupons the household of each member has; of those in no household, how many they have."""
+    together: dict[str, int] = {}
+    for member, count in held_by.items():
+        if member in households:
+            together[households[member]] = together.get(households[member], 0) + count
+    alone = {member: count for member, count in held_by.items() if member not in households}
+    return alone | {member: together[name] for member, name in households.items() if name in together}
 
 
 def _forbid_by_facts(connection: Connection, table: _Table, offers: Sequence[Offer]) -> None:

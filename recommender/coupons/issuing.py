@@ -14,6 +14,7 @@ from recommender.coupons.counters import Count, move, take, used
 from recommender.coupons.coupon_rows import add_coupons
 from recommender.coupons.fairness import out_of_range
 from recommender.coupons.ledger import Entry, note
+from recommender.coupons.member_limits import household_against, member_full, own_limit
 from recommender.coupons.offers import Offer, Wallet
 from recommender.coupons.purchases import Holder, read_holders
 from recommender.coupons.refusals import Refusal
@@ -32,9 +33,6 @@ _HELD_OUT = """
 SELECT DISTINCT campaign_id FROM sends WHERE arm = 'holdout' AND (member_id = ? OR member_id IN (
   SELECT o.member_id FROM members m JOIN members o ON o.household_id = m.household_id WHERE m.member_id = ?))"""
 _OFFERS_OF = "SELECT offers FROM campaigns WHERE campaign_id = ?"
-_EXTERNAL = """
-SELECT COUNT(*) FROM coupons c WHERE c.member_id = ? AND c.offer_id = ? AND c.status <> 'voided'
-  AND NOT EXISTS (SELECT 1 FROM wallet_coupons w WHERE w.coupon_id = c.coupon_id)"""
 _CLAIMS = (
     ("device", Count.DEVICE, Refusal.DEVICE_LIMIT),
     ("payer", Count.PAYER, Refusal.PAYER_LIMIT),
@@ -103,9 +101,9 @@ def _would_refuse(turn: Turn, request: IssueRequest, known: _Known) -> Refusal |
         return reason
     if offer.stock is not None and used(connection, Count.STOCK, offer.offer_id) >= offer.stock:
         return Refusal.OUT_OF_STOCK
-    limit = _own_limit(connection, request, offer)
-    full = limit is not None and used(connection, Count.MEMBER, offer.offer_id, request.member_id) >= limit
-    return Refusal.MEMBER_LIMIT if full else None
+    if member_full(connection, request.member_id, offer):
+        return Refusal.MEMBER_LIMIT
+    return household_against(connection, request.member_id, offer, None) if turn.rules.household_limits else None
 
 
 def _look_up(turn: Turn, requests: Sequence[IssueRequest]) -> _Known:
@@ -231,8 +229,13 @@ def allowed(turn: Turn, question: RiskQuestion) -> bool:
 
 def _limits_against(turn: Turn, request: IssueRequest, offer: Offer) -> Refusal | None:
     """Count the coupon against every limit; where one has no room, give back what was counted before."""
+    if turn.rules.household_limits:
+        against = household_against(turn.connection, request.member_id, offer, turn.now)
+        if against is not None:
+            return Refusal.MEMBER_LIMIT if member_full(turn.connection, request.member_id, offer) else against
     wanted = [(Count.STOCK, "", offer.stock, Refusal.OUT_OF_STOCK)]
-    wanted.append((Count.MEMBER, request.member_id, _own_limit(turn.connection, request, offer), Refusal.MEMBER_LIMIT))
+    own = own_limit(turn.connection, request.member_id, offer)
+    wanted.append((Count.MEMBER, request.member_id, own, Refusal.MEMBER_LIMIT))
     for name, kind, reason in _CLAIMS:
         claimed: str | None = getattr(request, name)
         if claimed is not None and turn.rules.claim_limit:
@@ -243,11 +246,3 @@ def _limits_against(turn: Turn, request: IssueRequest, offer: Offer) -> Refusal 
                 move(turn.connection, before, offer.offer_id, held, -1, turn.now)
             return reason
     return None
-
-
-def _own_limit(connection: Connection, request: IssueRequest, offer: Offer) -> int | None:
-    """Return the member's limit less the coupons of this offer that another system gave them."""
-    if offer.per_member_limit is None:
-        return None
-    others = int(fetch(connection, _EXTERNAL, (request.member_id, offer.offer_id))[0][0])
-    return offer.per_member_limit - others

@@ -40,6 +40,7 @@ class Breach(StrEnum):
     VOIDED = "voided"
     BUDGET_SPENT = "budget_spent"
     ABOVE_WORTH = "above_worth"
+    STORE_LIMIT = "store_limit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ def _spend(turn: Turn, one: OfflineRedemption, coupon: Coupon | None) -> tuple[B
         over = None  # it was used in time, and told late
     elif over is None and coupon.expired_at(one.redeemed_at):
         over = Breach.EXPIRED
-    breaches = [found for found in (_over_budget(turn, coupon, one), _over_worth(turn, coupon, one)) if found]
+    beyond = (_over_budget(turn, coupon, one), _over_worth(turn, coupon, one), _over_store(turn, one))
+    breaches = [found for found in beyond if found]
     if over is None:
         coupon = move_coupon(
             turn.connection, coupon, Status.REDEEMED, order_id=one.order_id, discount_cents=one.discount_cents
@@ -144,6 +146,17 @@ def _over_worth(turn: Turn, coupon: Coupon, one: OfflineRedemption) -> Breach | 
     offer = read_offers(turn.connection, [coupon.offer_id]).offers.get(coupon.offer_id)
     most = None if offer is None else offer.worst_case_cents
     return Breach.ABOVE_WORTH if most is not None and one.discount_cents > most else None
+
+
+def _over_store(turn: Turn, one: OfflineRedemption) -> Breach | None:
+    """Count the redemption among those that tills of the store accepted on its day without a connection."""
+    if one.store_id is None or not turn.rules.offline_limit:
+        return None
+    day = one.redeemed_at.astimezone(turn.rules.zone).date().isoformat()
+    if take(turn.connection, Count.OFFLINE, one.store_id, day, 1, turn.rules.offline_limit, turn.now):
+        return None
+    move(turn.connection, Count.OFFLINE, one.store_id, day, 1, turn.now)
+    return Breach.STORE_LIMIT
 
 
 def _note_breach(turn: Turn, coupon: Coupon, one: OfflineRedemption, breach: Breach, cents: int) -> None:

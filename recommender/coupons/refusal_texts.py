@@ -40,6 +40,10 @@ SENTENCES: dict[Refusal, tuple[str, str]] = {
         "You already have all the coupons of this offer that one member may have.",
         "您已达到每人可领数量。",
     ),
+    Refusal.HOUSEHOLD_LIMIT: (
+        "Your household already has all the coupons of this offer that it may have.",
+        "您的家庭已达到该活动可领数量。",
+    ),
     Refusal.DEVICE_LIMIT: ("Too many coupons were claimed on this device.", "这台设备领取的券过多。"),
     Refusal.PAYER_LIMIT: ("Too many coupons were claimed by this payment account.", "这个付款账户领取的券过多。"),
     Refusal.PHONE_LIMIT: ("Too many coupons were claimed with this phone number.", "这个手机号领取的券过多。"),

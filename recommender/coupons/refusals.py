@@ -26,6 +26,7 @@ class Refusal(StrEnum):
     # What is left.
     OUT_OF_STOCK = "out_of_stock"
     MEMBER_LIMIT = "member_limit"
+    HOUSEHOLD_LIMIT = "household_limit"
     DEVICE_LIMIT = "device_limit"
     PAYER_LIMIT = "payer_limit"
     PHONE_LIMIT = "phone_limit"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from sqlalchemy.engine import Connection
@@ -87,6 +87,9 @@ class WalletRules:
     breaker_share: share of what the goods of an hour cost, from `BREAKER_LEAST` redemptions on, that freezes it.
     risk: may refuse before issue and redemption; an exception refuses too.
     fairness: what holds for all that is not given by hand.
+    household_limits: whether a member's limit counts the coupons of the household, where it is known.
+    offline_limit: redemptions of one store on a local day that tills may accept offline; 0: any number.
+    zone: of local days.
     """
 
     lock: timedelta = timedelta(minutes=15)
@@ -96,6 +99,9 @@ class WalletRules:
     breaker_share: float = 0.8
     risk: Callable[[RiskQuestion], bool] = field(default=_no_risk)
     fairness: FairnessRules = field(default_factory=FairnessRules)
+    household_limits: bool = True
+    offline_limit: int = 0
+    zone: tzinfo = UTC
 
 
 @dataclass(frozen=True, slots=True)
