@@ -8,6 +8,7 @@ ARGS   ?=
 DATA   ?=
 ROUNDS ?= 1000
 REPLICATIONS ?= 500
+KILLS ?= 10
 
 bin   := $(VENV)/bin
 ready := $(VENV)/.installed
@@ -51,9 +52,10 @@ docs: $(ready) ## write docs/settings.md from the settings in the code
 bench: $(ready) ## measure ingest, training, lists for many members and serving, and print the figures
 	$(bin)/python -m tests.benchmarks $(ARGS)
 
-soak: $(ready) ## the wallet's limits against 64 callers, ROUNDS times (1,000); simulated campaigns, REPLICATIONS (500)
+soak: $(ready) ## the wallet's limits against 64 callers, ROUNDS times (1,000); simulated campaigns, REPLICATIONS (500); workers killed while they deliver, KILLS times 4 (10)
 	MEMBERWISE_TEST_WALLET_ROUNDS=$(ROUNDS) $(bin)/python -m pytest -q -n $(PYTEST_WORKERS) tests/recommender/coupons/test_concurrency.py
 	MEMBERWISE_TEST_EFFECT_REPLICATIONS=$(REPLICATIONS) $(bin)/python -m pytest -q -s -n 0 tests/recommender/campaigns/test_simulations.py
+	MEMBERWISE_TEST_DELIVERY_ROUNDS=$(KILLS) $(bin)/python -m pytest -q -n 1 tests/flows/test_delivery_killed.py
 
 quality: export MEMBERWISE_HOME = var/quality/$(quality_data)
 quality: export MEMBERWISE_MODELS = var/quality/$(quality_data)/models

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from api.coupon_rules import wallet_rules
 from api.proxy import parse_networks
 from api.settings import ServiceSettings
@@ -20,6 +22,7 @@ def delivery_rules(settings: ServiceSettings) -> DeliveryRules:
         quiet=parse_quiet(settings.quiet_hours),
         wallet=wallet_rules(settings),
         batch=settings.delivery_batch,
+        lease=timedelta(seconds=settings.delivery_lease_seconds),
     )
 
 

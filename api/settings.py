@@ -297,6 +297,16 @@ class ServiceSettings(CoreSettings):
             "Messages that are taken from the outbox in one transaction.", unit="messages", minimum=1, maximum=1000
         ),
     )
+    delivery_lease_seconds: int = field(
+        default=90,
+        metadata=setting(
+            "How long a worker has in hand what it takes from the outbox; if it dies, others wait that long."
+            " At least three time-outs of the transport.",
+            unit="seconds",
+            minimum=1,
+            maximum=600,
+        ),
+    )
     quiet_hours: str = field(
         default="21:00-09:00",
         metadata=setting(

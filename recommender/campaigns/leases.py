@@ -14,7 +14,9 @@ from recommender.storage.statements import execute, execute_many, fetch, marks
 from recommender.storage.types import from_day_number, from_micros, to_day_number, to_micros
 
 LEASE = timedelta(seconds=90)
-"""How long a worker has what it takes; afterwards others may take it."""
+"""How long a worker has what it takes unless the settings say otherwise; afterwards others may take it."""
+LONGEST_LEASE = timedelta(minutes=10)
+"""A lease that ends later was written by a clock that was wrong."""
 _COLUMNS = (
     "delivery_id, campaign_id, occasion, member_id, unit, arm, propensity, offer_id, coupon_id, transport, test,"
     " worth_cents, expires_at, attempts, day, created_at"
@@ -98,8 +100,7 @@ def take_due(
 
 
 def _due(campaign_id: str, transport: str, state: State, limit: int, now: datetime) -> tuple[object, ...]:
-    # A lease that ends too late was written by a clock that was wrong.
-    micros, wrong = to_micros(now), to_micros(now + 2 * LEASE)
+    micros, wrong = to_micros(now), to_micros(now + LONGEST_LEASE)
     return (campaign_id, transport, state.value, micros, micros, wrong, limit)
 
 

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -48,8 +48,10 @@ BATCH = 100
 """Messages taken in one transaction."""
 LOOK_SECONDS = 0.25
 """How often, while messages are being sent, it is looked whether they still may be."""
-TRYING_SECONDS = 0.6 * LEASE.total_seconds()
-"""How long after a batch was taken its last message may be tried; what is left is given back."""
+TRYING_SHARE = 0.5
+"""Share of a lease after which no further message of a batch is tried; what is left is given back."""
+TIMEOUTS = 3
+"""Time-outs that a lease lasts at least: the last attempt must end before it does."""
 RECORD_SECONDS = 20.0
 """How long it is tried to write down what became of messages while the database is away."""
 _STATUS = "SELECT status FROM campaign_states WHERE campaign_id = ?"
@@ -60,6 +62,7 @@ class DeliveryRules:
     """What holds for all campaigns.
 
     zone: of members and campaigns whose own is not known.  quiet: None: messages leave at any time.
+    lease: how long a worker has in hand what it takes, and others wait when it dies.
     """
 
     zone: ZoneInfo
@@ -67,6 +70,7 @@ class DeliveryRules:
     quiet: QuietHours | None = QUIET
     wallet: WalletRules = field(default_factory=WalletRules)
     batch: int = BATCH
+    lease: timedelta = LEASE
 
 
 class Sender:
@@ -91,6 +95,7 @@ class Sender:
         self._database, self._settings, self._transport, self._rules = database, settings, transport, rules
         self._owner, self._clock, self._rng = owner, clock, rng
         self._pool = ThreadPoolExecutor(settings.parallel, thread_name_prefix=f"send-{settings.name}")
+        self._lease = max(rules.lease, timedelta(seconds=TIMEOUTS * settings.options.get("timeout_seconds", 0.0)))
         self._parsed: dict[tuple[str, int], CampaignSettings] = {}
         self._batches = 0
 
@@ -159,13 +164,15 @@ class Sender:
             if not rows:
                 return Admission((), ())
             found = admit(connection, terms, rows, now)
-            lease(connection, owner, now + LEASE, [(one.waiting, one.coupon_id, one.day) for one in found.admitted])
+            lease(
+                connection, owner, now + self._lease, [(one.waiting, one.coupon_id, one.day) for one in found.admitted]
+            )
             settle(connection, found.verdicts, now)
             note_sends(connection, [one.waiting for one in found.verdicts if one.state is State.WITHHELD], now)
             return found
 
     def _send(self, terms: Terms, taken: Admission, owner: str) -> Tally:
-        gate = _Gate(self._database, terms, taken.admitted, self._clock)
+        gate = _Gate(self._database, terms, taken.admitted, self._clock, TRYING_SHARE * self._lease.total_seconds())
         left = deque(_chunks(taken.admitted, self._transport.most))
         done: deque[Attempt] = deque()
         jobs = [self._pool.submit(self._work, left, done, gate) for _ in range(min(self._settings.parallel, len(left)))]
@@ -223,13 +230,18 @@ class _Gate:
     """Tells the threads of one batch what they may still try."""
 
     def __init__(
-        self, database: Database, terms: Terms, admitted: Sequence[Admitted], clock: Callable[[], datetime]
+        self,
+        database: Database,
+        terms: Terms,
+        admitted: Sequence[Admitted],
+        clock: Callable[[], datetime],
+        seconds: float,
     ) -> None:
         self.open = True
         self._database, self._terms, self._clock = database, terms, clock
         self._members = {one.waiting.member_id for one in admitted}
         self._refused: set[str] = set()
-        self._until = time.monotonic() + TRYING_SECONDS
+        self._until = time.monotonic() + seconds
 
     def lets(self, one: Admitted) -> bool:
         """Tell whether a message may still be tried."""
