@@ -19,7 +19,7 @@ from recommender.campaigns.member_features import MemberFeatures
 from recommender.coupons.store import read_offers
 from recommender.errors import InputError, NotFoundError
 from recommender.storage.campaign_tables import audiences
-from recommender.storage.statements import fetch
+from recommender.storage.statements import fetch, next_sequence
 
 MOST_NESTED = 20
 """Most audiences that one may reach through others."""
@@ -71,6 +71,7 @@ def save_audience(
     Raises: InputError if the expression cannot be read, names what does not exist, or comes back to itself.
     """
     parse_expression(expression)
+    next_sequence(connection)  # keeps others waiting, so that two that are saved at once cannot name one another
     _check_names(connection, audience_id, expression)
     latest = find_audience(connection, audience_id)
     if latest is not None and (latest.name, latest.expression) == (name, expression):

@@ -122,12 +122,17 @@ class MemberColumns:
         return MemberColumns(**labels, **plain, attributes=attributes, consents=consents)
 
     def with_consents(self, stamps: Mapping[Consent, tuple[RowVector, IntVector]]) -> MemberColumns:
-        """Return the columns with more consents: rows and stamps by purpose and channel, in any order."""
+        """Return the columns with more consents: rows and stamps by purpose and channel, in any order.
+
+        A consent of the time of one that is known corrects it.
+        """
         found = dict(self.consents)
         for key, (rows, values) in stamps.items():
-            column = np.array(found.get(key, np.zeros(len(self), np.int64)))
-            np.maximum.at(column, rows, values)
-            found[key] = column
+            added = np.zeros(len(self), np.int64)
+            np.maximum.at(added, rows, values)
+            known = found.get(key, np.zeros(len(self), np.int64))
+            corrects = (added > 0) & (added // 2 == known // 2)
+            found[key] = np.where(corrects, added, np.maximum(added, known))
         return replace(self, consents=found)
 
     def latest(self, purpose: str, channel: str | None = None) -> IntVector:

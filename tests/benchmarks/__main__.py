@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from tests.benchmarks.allocation import measure_allocation
+from tests.benchmarks.audiences import measure_audiences
 from tests.benchmarks.batch import measure_batch
 from tests.benchmarks.choices import Sizes, retail_options, workspace
 from tests.benchmarks.ingest import measure_ingest, measure_large_ingest
@@ -28,19 +29,24 @@ WALLET = "wallet"
 """The measurement of coupons, on an empty database of each kind."""
 ALLOCATION = "allocation"
 """The measurement of plans, on generated instances."""
+AUDIENCES = "audiences"
+"""The measurement of previews, on generated members."""
 SERVE = "serve"
 """The measurement on a retailer of chosen sizes."""
 SIZES = "0.3M,1M,3M"
 LARGE = 10_000_000
-ROUNDS = {"ingest": 5, "train": 3, "batch": 3, SERVE: 3, WALLET: 3, ALLOCATION: 1}
+ROUNDS = {"ingest": 5, "train": 3, "batch": 3, SERVE: 3, WALLET: 3, ALLOCATION: 1, AUDIENCES: 3}
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, WALLET, ALLOCATION, SERVE]))
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, WALLET, ALLOCATION, AUDIENCES, SERVE]))
 @click.option("--sizes", type=Sizes(), default=SIZES, show_default=True, help="Numbers of events, but for serve.")
 @click.option("--rounds", type=click.IntRange(1), help="Repetitions of each measurement; by default a few.")
 @click.option("--large", is_flag=True, help="With ingest: also load 10 M events once.")
 @retail_options
+@click.option(
+    "--audience-members", type=Sizes(), default="0.1M,0.3M,1M", show_default=True, help="With audiences: members."
+)
 @click.option("--grow-members", type=Sizes(), help="With serve: also the cost of an answer with so many members each.")
 @click.option("--grow-items", type=Sizes(), help="With serve: also the cost of an answer with so many items each.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the synthetic shops here for the next time.")
@@ -51,6 +57,7 @@ def main(
     rounds: int | None,
     large: bool,
     retail: tuple[int, int, int, int],
+    audience_members: tuple[int, ...],
     grow_members: tuple[int, ...] | None,
     grow_items: tuple[int, ...] | None,
     folder: Path | None,
@@ -60,13 +67,15 @@ def main(
     results: list[Result] = []
     with workspace(folder) as place:
         shops = [Shop(place / str(size), size) for size in sizes]
-        for name in dict.fromkeys(names or [*BENCHMARKS, WALLET, ALLOCATION, SERVE]):
+        for name in dict.fromkeys(names or [*BENCHMARKS, WALLET, ALLOCATION, AUDIENCES, SERVE]):
             turns = rounds or ROUNDS[name]
             if name == SERVE:
                 shop, growing = growing_shops(place, retail, grow_members or (), grow_items or ())
                 results += measure_serve(shop, growing, turns)
             elif name == WALLET:
                 results.append(measure_wallet(place, turns))
+            elif name == AUDIENCES:
+                results.append(measure_audiences(place, audience_members, turns))
             elif name == ALLOCATION:
                 results.append(measure_allocation(place))
             else:
