@@ -14,7 +14,7 @@ from api.children import Child
 from api.coupon_rules import wallet_rules
 from api.delivery_worker import DeliveryThread, tend_deliveries
 from api.settings import ServiceSettings
-from recommender.campaigns.feature_refresh import is_due
+from recommender.campaigns.feature_age import is_due
 from recommender.campaigns.plans import waiting_plans
 from recommender.campaigns.running import advance
 from recommender.coupons.codes import prune_codes

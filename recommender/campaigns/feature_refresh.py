@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,12 +17,7 @@ from recommender.campaigns.act_tables import Span, read_acts
 from recommender.campaigns.feature_files import read_features, refreshing, write_features
 from recommender.campaigns.member_columns import (
     MICROS_PER_DAY,
-    BoolVector,
-    Consent,
-    IntVector,
     MemberColumns,
-    RowVector,
-    consent_stamp,
 )
 from recommender.campaigns.member_features import (
     GIVEN,
@@ -35,7 +30,8 @@ from recommender.campaigns.member_features import (
     mixed,
     unit_keys,
 )
-from recommender.errors import ConflictError, InputError, MemberwiseError
+from recommender.campaigns.member_rows import MEMBER_COLUMNS, NO_MEMBER, Rows, consent_columns
+from recommender.errors import ConflictError, InputError
 from recommender.events import MEMBER_NAMESPACE, member_subject
 from recommender.ids import IdIndex
 from recommender.item_facts import Labels, normal_path
@@ -43,14 +39,10 @@ from recommender.kept_sources import Sources, opened_kept, read_sources
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database
 from recommender.storage.identities import erased_subjects
-from recommender.storage.statements import fetch, last_sequence
+from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
 PAGE_ROWS = 50_000
-MEMBER_COLUMNS = (
-    "household_id, kind, home_store_id, city, tier, guide_id, birth_date, registered_at, adult, points_balance,"
-    " attributes"
-)
 _MEMBERS = f"SELECT member_id, {MEMBER_COLUMNS} FROM members WHERE member_id > ? ORDER BY member_id LIMIT ?"
 _CONSENTS = """
 SELECT member_id, purpose, channel, at, granted FROM consents
@@ -64,9 +56,6 @@ _COUPONS = {
     REDEEMED: ("SELECT member_id, offer_id, redeemed_at FROM redemptions",),
 }
 _ITEMS = "SELECT item_id, category, brand, price_cents, cost_cents FROM items"
-Rows = list[tuple[Any, ...]]
-Find = Callable[[list[str]], tuple[RowVector, BoolVector]]
-NO_MEMBER: tuple[Any, ...] = (None,) * 11
 _NO_ITEM: tuple[Any, ...] = (None,) * 4
 
 
@@ -95,18 +84,6 @@ def refresh_features(database: Database, settings: CoreSettings, now: datetime, 
     return Refreshed(
         features.facts.generation, len(features), len(features.orders.member_row), len(features.acts.member_row)
     )
-
-
-def is_due(database: Database, settings: CoreSettings, refresh_seconds: float, now: datetime) -> bool:
-    """Tell whether features are missing, cannot be read, or are old while something was written since."""
-    try:
-        facts = read_features(settings.home).facts
-    except MemberwiseError:
-        facts = None
-    if facts is not None and (now - facts.built_at).total_seconds() < refresh_seconds:
-        return False
-    with database.read() as connection:
-        return last_sequence(connection) > (0 if facts is None else facts.sequence)
 
 
 def renew_without_erased(database: Database, settings: CoreSettings, now: datetime) -> bool:
@@ -173,29 +150,6 @@ def make_features(database: Database, settings: CoreSettings, now: datetime) -> 
         rhythms=found.rhythms,
         lately=found.lately,
     )
-
-
-def consent_columns(find: Find, pages: Iterable[Rows]) -> dict[Consent, tuple[RowVector, IntVector]]:
-    """Return rows and stamps of consents by purpose and channel; of members who are not known, none.
-
-    Args:
-        find: looks members up.
-        pages: of member_id, purpose, channel, at, granted.
-    """
-    parts: dict[Consent, list[tuple[RowVector, IntVector]]] = {}
-    for page in pages:
-        by_kind: dict[Consent, tuple[list[str], list[int]]] = {}
-        for member_id, purpose, channel, at, granted in page:
-            members, stamps = by_kind.setdefault((purpose, channel or ""), ([], []))
-            members.append(member_id)
-            stamps.append(consent_stamp(at, bool(granted)))
-        for key, (members, stamps) in by_kind.items():
-            rows, known = find(members)
-            parts.setdefault(key, []).append((rows, np.array(stamps, np.int64)[known]))
-    return {
-        key: (np.concatenate([rows for rows, _ in found]), np.concatenate([stamps for _, stamps in found]))
-        for key, found in parts.items()
-    }
 
 
 def _member_rows(connection: Connection) -> dict[str, tuple[Any, ...]]:

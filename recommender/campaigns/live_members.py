@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from recommender.campaigns.feature_refresh import MEMBER_COLUMNS, NO_MEMBER, Rows, consent_columns
 from recommender.campaigns.member_columns import MemberColumns
 from recommender.campaigns.member_features import MemberFeatures, Overlay, mixed, unit_keys
+from recommender.campaigns.member_rows import MEMBER_COLUMNS, NO_MEMBER, Rows, consent_columns
 from recommender.events import member_subject
 from recommender.ids import IdIndex
 from recommender.storage.statements import fetch, last_sequence

@@ -11,8 +11,8 @@ import pytest
 
 from recommender.campaigns.audience import LeftOut, Rules, Selection, parse_expression, select
 from recommender.campaigns.audience_store import check_expression, find_audience, list_audiences, save_audience
+from recommender.campaigns.feature_age import is_due
 from recommender.campaigns.feature_files import current_generation, read_features, remove_others
-from recommender.campaigns.feature_refresh import is_due
 from recommender.campaigns.live_members import lay_over
 from recommender.errors import ConflictError, InputError
 from recommender.events import EventKind
