@@ -36,6 +36,8 @@ EXPLORE = 0.01
               help="Share of the members for whom lots are drawn; 0: nobody.")  # fmt: skip
 @click.option("--pessimism", type=click.FloatRange(0), default=0.0, show_default=True,
               help="Standard errors by which every profit is lowered.")  # fmt: skip
+@click.option("--stock/--no-stock", default=None,
+              help="Leave out what is sold out in reach, or for other channels; unless --at is past.")  # fmt: skip
 @click.option("--bundle", "bundle_id", help="The bundle to use; by default the promoted one.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help=".csv or .parquet")
 @as_json
@@ -47,6 +49,7 @@ def allocate(
     at: datetime | None,
     explore: float,
     pessimism: float,
+    stock: bool | None,
     bundle_id: str | None,
     out: Path,
     as_json: bool,
@@ -55,7 +58,7 @@ def allocate(
 
     Writes the plan, and beside it a page with the profit curve over budgets.
     """
-    from training.offer_plan import PlanAsk, plan_offers
+    from training.offer_plan import PlanAsk, plan_offers, reach_of
     from training.offer_plan_output import check_plan_file, plan_document, show_plan, write_curve, write_plan
     from training.offer_scores import OfferScorer
 
@@ -67,7 +70,15 @@ def allocate(
         ask = PlanAsk(campaign_id, moment, budget, liability, per_member, explore, pessimism)
         scorer = cache(lambda: OfferScorer(place, bundle, moment))
         fairness = FairnessRules.of(place.settings)
-        planned = plan_offers(place.database, ask, lambda offers: scorer().scores(offers), fairness)
+        looked_at = stock if stock is not None else at is None or moment >= datetime.now(UTC)
+        planned = plan_offers(
+            place.database,
+            ask,
+            lambda offers: scorer().scores(offers),
+            fairness,
+            (lambda: reach_of(place, scorer().spending.items)) if looked_at else None,
+            place.settings.coupon_household_limits,
+        )
         rows = write_plan(planned, out)
         page = write_curve(planned, out)
         multipliers = multipliers_of(planned.plan, planned.scores, campaign_id, bundle.bundle_id)

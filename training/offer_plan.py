@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 from sqlalchemy.engine import Connection
@@ -17,12 +17,16 @@ from recommender.coupons.eligibility import CodeMatrix, LeftOut, read_eligibilit
 from recommender.coupons.fairness import FairnessRules, out_of_range
 from recommender.coupons.offers import Offer
 from recommender.coupons.planning import OfferPlan, PlanRequest, make_plan
+from recommender.coupons.reach import Reach, within_reach
 from recommender.coupons.scores import OfferScores
 from recommender.coupons.store import read_offers, without_goods
 from recommender.errors import InputError, NotFoundError
+from recommender.ids import IdIndex
 from recommender.storage.database import Database
+from recommender.storage.live import LiveState
 from recommender.storage.statements import fetch
 from recommender.storage.types import from_micros
+from training.place import Place
 
 Scorer = Callable[[Sequence[str]], OfferScores]
 """Scores all learned members and some offers."""
@@ -68,9 +72,21 @@ class PlannedOffers:
     fairness: FairnessRules
 
 
-def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer, fairness: FairnessRules = PUBLISHED) -> PlannedOffers:
+def plan_offers(
+    database: Database,
+    ask: PlanAsk,
+    scorer: Scorer,
+    fairness: FairnessRules = PUBLISHED,
+    reach: Callable[[], Reach] | None = None,
+    by_household: bool = True,
+) -> PlannedOffers:
     """Plan who gets which offer.
 
+    Args:
+        scorer: scores members and offers.
+        fairness: what holds for all.
+        reach: where offers can be used now, asked after the scorer; None: stock and channels are not looked at.
+        by_household: a limit per member counts the coupons of the household.
     Raises: NotFoundError if there is no such campaign; InputError if no offer can be given then, or as make_plan().
     """
     with database.read() as connection:
@@ -81,7 +97,11 @@ def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer, fairness: Fair
         raise no_offer(ask, unusable)
     scores = scorer([offer.offer_id for offer in offers])
     with database.read() as connection:
-        eligibility = read_eligibility(connection, scores.members, offers, ask.campaign_id, ask.at)
+        eligibility = read_eligibility(
+            connection, scores.members, offers, ask.campaign_id, ask.at, by_household=by_household
+        )
+        if reach is not None:
+            eligibility = within_reach(connection, eligibility, scores.members, offers, reach())
         tenure = read_tenure(connection, eligibility, scores.members, offers, fairness, ask.at)
     request = PlanRequest(
         offers,
@@ -97,6 +117,16 @@ def plan_offers(database: Database, ask: PlanAsk, scorer: Scorer, fairness: Fair
     plan = make_plan(scores, eligibility.allowed, request)
     why = decide_why(plan, eligibility.against, offers)
     return PlannedOffers(plan, scores, budget, eligibility.left_out, unusable, why, fairness)
+
+
+def reach_of(place: Place, items: IdIndex) -> Reach:
+    """Return where offers can be used now, by stores and stock as they are.
+
+    Args:
+        items: those of the history; all others of the catalogue are known too.
+    """
+    live = LiveState(place.database, items, place.settings.zone).current(datetime.now(UTC))
+    return Reach(live, place.settings.channel_kinds)
 
 
 def no_offer(ask: PlanAsk, unusable: Mapping[str, str]) -> InputError:

@@ -37,6 +37,14 @@ TEXTS: dict[Decision, tuple[str, str]] = {
         "Budget or stock goes to members with whom it is expected to earn more.",
         "预算或库存有限，已分配给预计收益更高的会员。",
     ),
+    Decision.SOLD_OUT: (
+        "What the offer is for is sold out in every store that the member can reach.",
+        "该活动的商品在会员可到的门店均已售罄。",
+    ),
+    Decision.CHANNEL: (
+        "The offer is for channels of which the member reaches no store.",
+        "该活动所限渠道不在会员可购买的范围内。",
+    ),
 }
 _LANGUAGES = ("en", "zh")
 

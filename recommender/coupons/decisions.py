@@ -41,6 +41,8 @@ class Decision(StrEnum):
     OTHER_OFFER = "other_offer"
     LOYALTY_FLOOR = "loyalty_floor"
     OUTBID = "outbid"
+    SOLD_OUT = "sold_out"
+    CHANNEL = "channel"
 
     @property
     def code(self) -> int:

@@ -48,6 +48,8 @@ class LeftOut(StrEnum):
     SEGMENT = "segment"
     STORE = "store"
     POINTS = "points"
+    SOLD_OUT = "sold_out"
+    CHANNEL = "channel"
 
     @property
     def code(self) -> int:

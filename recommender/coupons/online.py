@@ -98,7 +98,7 @@ class OnlineDecider:
         Offers that could not be issued to the member now give way to the next best.
         """
         multipliers = plan.multipliers
-        pace = _pace(turn, multipliers.campaign_id)
+        pace = pace_of(turn, multipliers.campaign_id)
         if pace is None or plan.facts is None:
             return NOTHING
         scene = self._scene(turn.connection, plan, catalog, masks)
@@ -199,7 +199,7 @@ def _past(connection: Connection, member_id: str, now: datetime, average_rate: f
     return CouponPast(np.array([sent], np.float32), np.array([redeemed], np.float32), average_rate)
 
 
-def _pace(turn: Turn, campaign_id: str | None) -> Pace | None:
+def pace_of(turn: Turn, campaign_id: str | None) -> Pace | None:
     """Return how far a campaign's budget is; None where the campaign does not run now."""
     if campaign_id is None:
         return EVEN_PACE
