@@ -276,6 +276,8 @@ def _issue(
     wanted = [one for one in rows if one.offer_id is not None and one.coupon_id is None]
     if not wanted:
         return {}, {}
+    # All workers hold the counters of offers in the same order; within an offer the most worth stays in front.
+    wanted.sort(key=lambda one: str(one.offer_id))
     requests = [IssueRequest(one.offer_id or "", one.member_id, one.campaign_id) for one in wanted]
     outcomes = issue(Turn(connection, terms.wallet, now, "delivery"), requests)
     given: dict[str, str] = {}

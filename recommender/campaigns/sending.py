@@ -98,13 +98,19 @@ class Sender:
         self._lease = max(rules.lease, timedelta(seconds=TIMEOUTS * settings.options.get("timeout_seconds", 0.0)))
         self._parsed: dict[tuple[str, int], CampaignSettings] = {}
         self._batches = 0
+        self._stop = threading.Event()
 
     def send_some(self, stop: threading.Event | None = None) -> Tally:
-        """Take one batch of every running campaign; return what became of them, empty if nothing waited."""
+        """Take one batch of every running campaign; return what became of them, empty if nothing waited.
+
+        Args:
+            stop: when it is set, what was taken and not tried yet is given back.
+        """
+        self._stop = stop or threading.Event()
         total = Tally()
         for terms in self._running():
             for state in (State.HELD, State.PENDING):
-                if stop is None or not stop.is_set():
+                if not self._stop.is_set():
                     total += self._batch(terms, state)
         return total
 
@@ -184,7 +190,7 @@ class Sender:
 
     def _work(self, left: deque[list[Admitted]], done: deque[Attempt], gate: _Gate) -> None:
         """Try what is left, until nothing is or it may not be tried any more."""
-        while gate.open:
+        while gate.open and not self._stop.is_set():
             try:
                 chunk = left.popleft()
             except IndexError:

@@ -19,6 +19,7 @@ from recommender.campaigns.delivery.wecom import CUSTOMER, WecomGuideTask
 from recommender.campaigns.message import SERVICE, Message
 from recommender.campaigns.reading import Fields
 from recommender.errors import InputError
+from recommender.events import HASHED_NAMESPACES
 
 RETRY_SECONDS = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """How long after each failed attempt the next one follows. Source: Standard Webhooks' schedule."""
@@ -179,8 +180,8 @@ def _read_wechat(found: Fields) -> dict[str, Any]:
 
 def _namespaces(found: Fields) -> list[str]:
     names = found.items("contacts", 10)
-    if not all(isinstance(one, str) and one for one in names):
-        raise found.wrong("contacts", "namespaces of identities")
+    if not all(isinstance(one, str) and one and one not in HASHED_NAMESPACES for one in names):
+        raise found.wrong("contacts", "namespaces of identities; phone and email are kept as hashes only")
     return list(names)
 
 

@@ -12,8 +12,10 @@ import pytest
 
 from recommender.campaigns.delivery.base import Answer, Outgoing, Result
 from recommender.campaigns.leases import LEASE
+from recommender.campaigns.sending import Sender
 from recommender.campaigns.settings import Caps
 from recommender.coupons.ledger import check_books
+from recommender.errors import StoreBusyError
 from recommender.storage.database import Database
 from recommender.storage.erasure import request_erasure, sweep
 from recommender.storage.hashing import HashKey
@@ -427,6 +429,23 @@ class Slow(Provider):
         return answers
 
 
+def test_a_worker_that_is_told_to_stop_gives_back_what_it_did_not_try(database: Database) -> None:
+    members = [f"m{number}" for number in range(5)]
+    settle_in(database, members)
+    put_out(database, *(message(one, worth_cents=-place) for place, one in enumerate(members)))
+    provider, clock, stop = Slow(), Clock(), threading.Event()
+    thread = threading.Thread(target=sender(database, provider, clock, way(parallel=1)).send_some, args=(stop,))
+    thread.start()
+    assert provider.first.wait(20)
+    stop.set()
+    provider.go_on.set()
+    thread.join()
+    assert provider.members == ["m0"]
+    other = sender(database, provider, clock, owner="w2")
+    assert other.send_some() == {("sent", ""): 4}
+    assert provider.members == members
+
+
 @pytest.mark.parametrize("change", ["pause", "withdraw"])
 def test_a_pause_or_a_withdrawn_consent_stops_a_batch_that_is_being_sent(database: Database, change: str) -> None:
     members = [f"m{number}" for number in range(5)]
@@ -495,6 +514,47 @@ def test_two_workers_do_not_take_the_same_messages(database: Database) -> None:
         thread.join()
     assert provider.members == members
     assert {one for one, _ in found(database).values()} == {"sent"}
+
+
+@pytest.mark.slow
+def test_many_workers_share_stock_caps_and_budget_to_the_last_one(database: Database) -> None:
+    members = [f"m{number:03d}" for number in range(240)]
+    settle_in(database, members)
+    put_rows(database, "offers", TEN_OFF | {"stock": 70}, TEN_OFF | {"offer_id": "other", "stock": 30})
+    put_campaign(database, "c2", offers=["other"])
+    homes = [{"unit": f"household:h{number // 2}", "worth_cents": -number} for number in range(240)]
+    for campaign_id, offer_id in (("c1", "ten"), ("c2", "other")):
+        rows = zip(members, homes, strict=True)
+        put_out(database, *(message(m, campaign_id=campaign_id, offer_id=offer_id, **home) for m, home in rows))
+    provider, clock = Provider(), Clock()
+    rules = replace(DAY_CAP, batch=15)
+    workers = [sender(database, provider, clock, way(per_day=90), rules, f"w{number}") for number in range(6)]
+
+    def run(one: Sender) -> None:
+        while True:
+            try:
+                if not one.send_some():
+                    return
+            except StoreBusyError:
+                continue  # as a worker would, a moment later
+
+    threads = [threading.Thread(target=run, args=(one,)) for one in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.read(snapshot=True) as connection:
+        assert check_books(connection) == []
+        states = dict(fetch(connection, "SELECT state, COUNT(*) FROM deliveries GROUP BY state"))
+        counts = fetch(connection, "SELECT MAX(count) FROM contact_counts WHERE transport = ''")
+        issued = dict(fetch(connection, "SELECT offer_id, COUNT(*) FROM wallet_coupons GROUP BY offer_id"))
+        total = fetch(connection, "SELECT SUM(count) FROM contact_counts WHERE unit = 'transport:way'")
+    assert len(provider.sent) == len({sent.message_id for sent in provider.sent}) == states["sent"] <= 90
+    assert set(states) == {"sent", "skipped"}
+    assert counts == [(1,)]
+    assert issued["ten"] + issued.get("other", 0) == states["sent"] == total[0][0]
+    assert issued["ten"] <= 70
+    assert issued.get("other", 0) <= 30
 
 
 def test_batches_of_a_file_are_one_attempt(database: Database) -> None:

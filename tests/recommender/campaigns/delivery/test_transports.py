@@ -262,6 +262,7 @@ def test_some_transports_carry_service_messages_only() -> None:
         ("webhook", {"url": "https://x/", "rate": -1}, "settings.rate"),
         ("webhook", {"url": "https://x/", "retry_seconds": [1.5]}, "settings.retry_seconds"),
         ("webhook", {"url": "https://x/", "contacts": [1]}, "settings.contacts"),
+        ("webhook", {"url": "https://x/", "contacts": ["phone"]}, "settings.contacts"),
         ("sms", {"url": "https://x/"}, "settings.signature"),
         ("wechat", {"url": "https://x/", "fields": {"a": 1}}, "settings.fields"),
         ("file", {"encoding": "latin-1"}, "settings.encoding"),

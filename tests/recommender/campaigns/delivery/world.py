@@ -74,7 +74,8 @@ def settle_in(
 
 def put_campaign(database: Database, campaign_id: str, status: str = "running", **settings: Any) -> None:
     """Write a campaign as it stands, whatever led there."""
-    facts = {"campaign_id": campaign_id, "name": "春日", "offers": ["ten"], "budget_cents": 10_000}
+    offers = settings.pop("offers", ["ten"])
+    facts = {"campaign_id": campaign_id, "name": "春日", "offers": offers, "budget_cents": 10_000}
     times = {"starts_at": NOW - timedelta(days=1), "ends_at": NOW + timedelta(days=30)}
     text = orjson.dumps({"transport": "way", "message": MESSAGE, "holdout_share": 0.0, **settings}).decode()
     with database.write() as connection:
