@@ -40,12 +40,13 @@ def preview(
 ) -> None:
     """Count and sample an audience: an expression in a JSON FILE ("-": standard input), or everybody."""
     from api.audiences import Desk, Question
+    from api.delivery_rules import installed_caps
     from recommender.campaigns.live_features import LiveFeatures
     from recommender.storage.database import open_database
 
     settings = operator_settings()
     expression = None if file is None else _json(file.read())
-    asked = Question(expression, audience_id, purpose or None, channel, sample=sample, language=language)
+    asked = Question(expression, audience_id, purpose or None, channel, installed_caps(settings), sample, language)
     database = open_database(settings)
     with database.read(snapshot=True) as connection:
         desk = Desk(LiveFeatures(settings.home), settings, _promoted(settings))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from recommender.campaigns.audience_store import Audience, check_expression, get
 from recommender.campaigns.audience_terms import Expression, Goods, Ground
 from recommender.campaigns.card_files import CardColumn
 from recommender.campaigns.card_lists import MOST_TOLD, CardList, Resolved
-from recommender.campaigns.live_features import CappedUnits, LiveFeatures, read_capped
+from recommender.campaigns.live_features import LiveFeatures, read_capped
 from recommender.campaigns.live_members import events_since
 from recommender.campaigns.settings import Caps
 from recommender.settings import CoreSettings
@@ -100,17 +100,17 @@ class Desk:
         purpose: str | None,
         channel: str | None,
         caps: Caps,
-        capped: CappedUnits | None = None,
+        resting: Iterable[str] = (),
     ) -> Rules:
         """Return who may be reached now: by consent, this quarter's global holdout, and caps.
 
         Args:
-            capped: in place of the units that had as many messages as the caps allow.
+            resting: units that count as having had enough.
         """
         period = find_period(connection, ground.now)
         held_out = None if period is None else self.features.held_out(ground.features, period)
         today = ground.now.astimezone(self.settings.zone).date()
-        return Rules(purpose, channel, held_out, capped or read_capped(connection, caps, today))
+        return Rules(purpose, channel, held_out, read_capped(connection, caps, today, resting))
 
 
 def features_body(found: Selection, written_since: int) -> Json:

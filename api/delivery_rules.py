@@ -18,7 +18,7 @@ def delivery_rules(settings: ServiceSettings) -> DeliveryRules:
     """Return what holds for the messages of all campaigns."""
     return DeliveryRules(
         zone=settings.zone,
-        caps=Caps(settings.contact_day or None, settings.contact_week or None, settings.contact_month or None),
+        caps=installed_caps(settings),
         quiet=parse_quiet(settings.quiet_hours),
         wallet=wallet_rules(settings),
         batch=settings.delivery_batch,
@@ -30,3 +30,8 @@ def surroundings(settings: ServiceSettings) -> Surroundings:
     """Return what transports are made with."""
     networks = parse_networks(settings.delivery_networks)
     return Surroundings(Keyring(settings.home), networks, settings.home / "drops")
+
+
+def installed_caps(settings: ServiceSettings) -> Caps:
+    """Return the caps that hold for all campaigns."""
+    return Caps(settings.contact_day or None, settings.contact_week or None, settings.contact_month or None)

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.engine import Connection
 
 from api.audiences import Desk, features_body
+from api.delivery_rules import installed_caps
 from api.own_coupon_answers import own_coupons_body
 from api.services import Call, Services
 from api.slates import serve_slates, serving_now
@@ -21,10 +22,9 @@ from recommender.campaigns.guide_acts import (
     latest_acts,
     latest_messages,
 )
-from recommender.campaigns.live_features import CappedUnits, units_contacted
+from recommender.campaigns.live_features import units_contacted
 from recommender.campaigns.live_members import events_since
 from recommender.campaigns.member_columns import NO_DAY, granted
-from recommender.campaigns.settings import Caps
 from recommender.errors import MemberwiseError
 from recommender.events import EventKind, member_subject
 from recommender.placement import NO_STEERING, parse_steering
@@ -61,8 +61,8 @@ def followups_body(services: Services, call: Call, guide_id: str, store_id: str 
     today = call.now.astimezone(settings.zone).date()
     with services.database.read(snapshot=True) as connection:
         ground = desk.ground(connection, call.now)
-        rested = units_contacted(connection, GUIDE, today, settings.guide_rest_days, 1)
-        rules = desk.rules(connection, ground, PURPOSE, GUIDE, Caps(), CappedUnits.of(rested))
+        resting = units_contacted(connection, GUIDE, today, settings.guide_rest_days, 1)
+        rules = desk.rules(connection, ground, PURPOSE, GUIDE, installed_caps(settings), resting)
         plans = running_plans(connection, services.plans.current(), call.now)
         customers = rank_customers(ground, guide_id, rules, plans, settings.guide_effect)
         contacted = contacts_of(connection, guide_id, today)

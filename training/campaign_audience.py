@@ -11,7 +11,8 @@ import numpy.typing as npt
 from sqlalchemy.engine import Connection
 
 from recommender.bundle import Bundle
-from recommender.campaigns.audience import Expression, Ground, Rules, parse_expression, select
+from recommender.campaigns.audience import Expression, Rules, parse_expression, select
+from recommender.campaigns.audience_conditions import Everyone
 from recommender.campaigns.audience_store import get_audience, open_ground
 from recommender.campaigns.campaign import Campaign
 from recommender.campaigns.feature_files import current_generation, read_features
@@ -65,12 +66,4 @@ def find_audience(place: Place, bundle: Bundle, campaign: Campaign, members: IdI
 def _expression(connection: Connection, choice: AudienceChoice) -> Expression:
     if choice.audience_id is not None:
         return parse_expression(get_audience(connection, choice.audience_id).expression)
-    return _Everybody() if choice.expression is None else parse_expression(choice.expression)
-
-
-class _Everybody:
-    """The expression that holds for all members."""
-
-    def mask(self, ground: Ground) -> npt.NDArray[np.bool_]:
-        """Return a mask that holds everywhere."""
-        return np.ones(len(ground.features), bool)
+    return Everyone() if choice.expression is None else parse_expression(choice.expression)

@@ -24,6 +24,7 @@ from api.audience_schemas import (
 )
 from api.audiences import Desk, Json, Question, audience_body, list_body, taken_in
 from api.auth import Scope
+from api.delivery_rules import installed_caps
 from api.idempotency import once
 from api.openapi import Operation, Reply
 from api.services import Call, Services
@@ -48,7 +49,7 @@ def preview_audience(services: Services, call: Call, body: PreviewRequest) -> Re
         body.audience_id,
         None if body.consent is None else body.consent.purpose,
         None if body.consent is None else body.consent.channel,
-        Caps(body.caps.per_day, body.caps.per_week, body.caps.per_month),
+        installed_caps(services.settings).stricter(Caps(body.caps.per_day, body.caps.per_week, body.caps.per_month)),
         body.sample,
         call.language,
     )
@@ -117,6 +118,7 @@ def rank_for_items(services: Services, call: Call, body: ItemAudienceRequest) ->
         None,
         None if body.consent is None else body.consent.purpose,
         None if body.consent is None else body.consent.channel,
+        installed_caps(services.settings),
     )
     with services.database.read(snapshot=True) as connection:
         return Reply(desk_of(services).rank(connection, goods, asked, body.offer_id, body.count, call.now))

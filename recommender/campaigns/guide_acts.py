@@ -9,11 +9,12 @@ from datetime import date, datetime
 import orjson
 from sqlalchemy.engine import Connection
 
+from recommender.campaigns.contacts import ALL, Contacts
 from recommender.errors import ConflictError, NotFoundError
 from recommender.events import Event, EventKind, member_subject, subject_key
 from recommender.storage.events import append_events
 from recommender.storage.holdouts import units_of
-from recommender.storage.statements import execute, fetch, marks
+from recommender.storage.statements import fetch, marks
 from recommender.storage.types import from_micros, to_day_number, to_micros
 
 GUIDE = "guide"
@@ -26,9 +27,6 @@ ORDER BY occurred_at, sequence"""
 _MESSAGES = """
 SELECT member_id, MAX(sent_at) FROM deliveries
 WHERE member_id IN ({marks}) AND state IN ('sent', 'delivered') AND NOT test GROUP BY member_id"""
-_COUNT = """
-INSERT INTO contact_counts (unit, day, transport, count) VALUES (?, ?, ?, 1)
-ON CONFLICT (unit, day, transport) DO UPDATE SET count = contact_counts.count + 1"""
 _BUSY = "SELECT COALESCE(SUM(count), 0) FROM contact_counts WHERE unit = ? AND day = ?"
 _OWN = "SELECT guide_id FROM members WHERE member_id = ?"
 
@@ -82,9 +80,10 @@ def record_act(connection: Connection, act: GuideAct, consented: bool, today: da
     )
     append_events(connection, [event], now)
     if act.kind is EventKind.GUIDE_DONE:
-        day, unit = to_day_number(today), units_of(connection, act.member_id)[-1]
-        for owner, transport in ((unit, ""), (unit, GUIDE), (subject_key(GUIDE, act.guide_id), GUIDE)):
-            execute(connection, _COUNT, (owner, day, transport))
+        unit = units_of(connection, act.member_id)[-1]
+        contacts = Contacts(connection, (), (), ())
+        contacts.count(((unit, today, ALL), (unit, today, GUIDE), (subject_key(GUIDE, act.guide_id), today, GUIDE)))
+        contacts.save()
 
 
 def contacts_of(connection: Connection, guide_id: str, today: date) -> int:

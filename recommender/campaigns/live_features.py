@@ -15,6 +15,7 @@ from recommender.bundle import Bundle
 from recommender.campaigns.audience import Units
 from recommender.campaigns.audience_store import open_ground
 from recommender.campaigns.audience_terms import Ground
+from recommender.campaigns.contacts import ALL, MONTH, WEEK
 from recommender.campaigns.feature_files import current_generation, read_features
 from recommender.campaigns.holdout import buckets_of
 from recommender.campaigns.item_models import ItemModels
@@ -25,9 +26,6 @@ from recommender.storage.holdouts import Period
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_day_number
 
-WEEK_DAYS, MONTH_DAYS = 7, 30
-"""Spans of caps, the present day as the last."""
-ALL_TRANSPORTS = ""
 _COUNTS = """
 SELECT unit, SUM(count) FROM contact_counts WHERE transport = ? AND day > ? AND day <= ?
 GROUP BY unit HAVING SUM(count) >= ?"""
@@ -116,14 +114,15 @@ def units_contacted(connection: Connection, transport: str, today: date, days: i
     return {row[0] for row in fetch(connection, _COUNTS, (transport, last - days, last, most))}
 
 
-def read_capped(connection: Connection, caps: Caps, today: date) -> CappedUnits:
+def read_capped(connection: Connection, caps: Caps, today: date, others: Iterable[str] = ()) -> CappedUnits:
     """Return the units that had as many messages of all campaigns as the caps allow.
 
     Args:
         today: the day that is counted, and the days before it.
+        others: units that are to be counted with them.
     """
-    found: set[str] = set()
-    for days, most in ((1, caps.per_day), (WEEK_DAYS, caps.per_week), (MONTH_DAYS, caps.per_month)):
+    found = set(others)
+    for days, most in ((1, caps.per_day), (WEEK.days, caps.per_week), (MONTH.days, caps.per_month)):
         if most is not None:
-            found |= units_contacted(connection, ALL_TRANSPORTS, today, days, most)
+            found |= units_contacted(connection, ALL, today, days, most)
     return CappedUnits.of(found)

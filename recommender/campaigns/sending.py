@@ -274,20 +274,12 @@ def terms_of(
         campaign_id=campaign.campaign_id,
         ends_at=campaign.ends_at,
         content=Content(settings.message or Message(), campaign.name or campaign.campaign_id, zone),
-        caps=Caps(
-            _least(settings.caps.per_day, rules.caps.per_day),
-            _least(settings.caps.per_week, rules.caps.per_week),
-            _least(settings.caps.per_month, rules.caps.per_month),
-        ),
+        caps=settings.caps.stricter(rules.caps),
         quiet=settings.quiet_hours or rules.quiet,
         zone=zone,
         transport=transport,
         wallet=rules.wallet,
     )
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def _chunks(admitted: Sequence[Admitted], size: int) -> list[list[Admitted]]:

@@ -62,6 +62,14 @@ class Caps:
     per_week: int | None = None
     per_month: int | None = None
 
+    def stricter(self, other: Caps) -> Caps:
+        """Return the lower one of each."""
+        return Caps(
+            _least(self.per_day, other.per_day),
+            _least(self.per_week, other.per_week),
+            _least(self.per_month, other.per_month),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
@@ -119,6 +127,10 @@ class CampaignSettings:
         if self.schedule is not None:
             return Kind.RECURRING
         return Kind.ONE_OFF if self.trigger is None else Kind.TRIGGERED
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 FIELDS = tuple(CampaignSettings.__dataclass_fields__)
