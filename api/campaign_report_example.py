@@ -74,6 +74,7 @@ EXAMPLE: dict[str, Any] = {
         "control_cents": 0,
         "budget_cents": 1000000,
     },
+    "planned": {"profit_cents": _bounds(2100000.0, 900000.0, 3300000.0), "cost_cents": 640000.0},
     "return_on_cost": {
         "adjusted": {**_bounds(3.0, 0.6, 5.6), "method": "fieller", "verdict": "rise"},
         "raw": {**_bounds(2.7, -0.4, 6.1), "method": "fieller", "verdict": "undetermined"},

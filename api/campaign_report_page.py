@@ -8,12 +8,14 @@ from typing import Any
 
 from recommender.campaigns.report_texts import (
     CHANGES,
+    COSTS,
     DEFINITIONS,
     FIGURES,
     LEFT_OUT,
     MONEY,
     REASONS,
     SEGMENT_NAMES,
+    STEPS,
     Figure,
     Text,
 )
@@ -93,7 +95,9 @@ def report_page(report: Mapping[str, Any], language: str, currency: str) -> byte
         segment_name=lambda name: SEGMENT_NAMES[name].of(language) if name in SEGMENT_NAMES else name,
         effects_plot=interval_plot(_relative_rows(report, language)),
         segments_plot=interval_plot(_segment_rows(report, language), CENTS),
-        funnel_plot=_bars(report["funnel"]["treated"]),
+        cost_names={name: text.of(language) for name, text in COSTS.items()},
+        step_names={name: text.of(language) for name, text in STEPS.items()},
+        funnel_plot=_bars({STEPS[name].of(language): n for name, n in report["funnel"]["treated"].items()}),
     )
     return page.encode()
 

@@ -124,6 +124,13 @@ class CostsAnswer(Answer):
     budget_cents: int | None
 
 
+class PlannedAnswer(Answer):
+    """What the plan expected."""
+
+    profit_cents: EstimateAnswer
+    cost_cents: float | None
+
+
 class ReturnAnswer(EstimateAnswer):
     """A ratio, and where its interval comes from."""
 
@@ -222,6 +229,7 @@ class CampaignReport(Answer):
     verdict: VerdictAnswer
     effects: EffectsAnswer
     costs: CostsAnswer
+    planned: PlannedAnswer | None
     return_on_cost: ReturnsAnswer
     bought_anyway: AnywayAnswer
     segments: SegmentsAnswer

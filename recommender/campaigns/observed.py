@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 from sqlalchemy.engine import Connection
@@ -22,6 +23,7 @@ from recommender.campaigns.bought import MICROS_PER_DAY, Bought, Windows, put_li
 from recommender.campaigns.campaign import Campaign
 from recommender.campaigns.effect import FloatVector, IntVector, sum_units
 from recommender.campaigns.events_said import count_answers, put_said
+from recommender.campaigns.plans import get_plan
 from recommender.campaigns.report_texts import Segmentation
 from recommender.campaigns.store import get_campaign
 from recommender.coupons.store import read_offers
@@ -51,7 +53,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What was read of a campaign."""
+    """What was read of a campaign; planned: figures of the plan that held, empty if there is none."""
 
     campaign: Campaign
     assigned: Assigned
@@ -62,6 +64,7 @@ class Observed:
     segment_names: tuple[str, ...]
     segmentation: Segmentation
     until: int
+    planned: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_observed(
@@ -79,6 +82,7 @@ def read_observed(
         campaign = get_campaign(connection, campaign_id)
         assigned = read_assigned(connection, campaign, now)
         redemptions, funnel = read_redemptions(connection, campaign_id), read_funnel(connection, campaign_id)
+        planned = {} if campaign.plan_id is None else get_plan(connection, campaign.plan_id).figures
         sources, goods = read_sources(connection, settings, now), read_goods(connection)
         offers = read_offers(connection, {*assigned.offers, *redemptions.offers}).offers
         labels, messages = _labels(connection, assigned, segmentation), read_message_ids(connection, campaign_id)
@@ -97,7 +101,7 @@ def read_observed(
     contact = campaign.settings.contact_cents or settings.contact_cost_cents
     costs = _costs(assigned, redemptions, windows, own, contact)
     segment, names = _segments(assigned, bought, labels)
-    return Observed(campaign, assigned, bought, costs, funnel, segment, names, segmentation, to_micros(now))
+    return Observed(campaign, assigned, bought, costs, funnel, segment, names, segmentation, to_micros(now), planned)
 
 
 def _costs(

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,7 @@ def report_of(observed: Observed, rng: np.random.Generator) -> Document:
         "verdict": {"figure": HEADLINE, "says": _said(found[HEADLINE].adjusted, alarm), "because": reasons},
         "effects": {name: _measured(one) for name, one in found.items()},
         "costs": _costs_document(observed),
+        "planned": _planned(observed.planned),
         "return_on_cost": {
             "adjusted": _ratio(return_on_cost(units, margin, outcomes["cost"], rng)),
             "raw": _ratio(return_on_cost(units, outcomes["margin"], outcomes["cost"], rng)),
@@ -217,6 +219,15 @@ def _costs_document(observed: Observed) -> Document:
     }
 
 
+def _planned(figures: Mapping[str, Any]) -> Document | None:
+    """Return what the plan expected; None where there is none."""
+    profit = figures.get("expected_profit_cents")
+    if not isinstance(profit, Mapping):
+        return None
+    bounds = {"value": profit["mean"], "low": profit["low"], "high": profit["high"]}
+    return {"profit_cents": bounds, "cost_cents": figures.get("expected_cost_cents")}
+
+
 def _anyway(units: Units, outcomes: Mapping[str, FloatVector]) -> Document:
     found = bought_anyway(units, outcomes["buyers"], outcomes["redeemers"])
     redeemers = int(outcomes["redeemers"][units.treated].sum())
@@ -293,10 +304,11 @@ _STEPS: Sequence[tuple[str, tuple[State, ...]]] = (
 
 def funnel_document(funnel: Funnel) -> Document:
     """Return what became of messages and coupons, with losses by reason, the most frequent first."""
-    lost = sorted(
-        ((count, state, reason, arm) for (arm, state, reason), count in funnel.messages.items() if _is_lost(state)),
-        key=lambda row: (-row[0], row[1:]),
-    )
+    lost: dict[tuple[str, str, str], int] = {}
+    for (arm, state, reason), count in funnel.messages.items():
+        if state in (State.SKIPPED, State.FAILED):
+            key = (TREATED if arm == TREATED else "control", state, reason)
+            lost[key] = lost.get(key, 0) + count
     return {
         "treated": {name: funnel.count(True, states) for name, states in _STEPS}
         | {name: funnel.answers.get(kind, 0) for name, kind in _ANSWERS.items()},
@@ -306,15 +318,11 @@ def funnel_document(funnel: Funnel) -> Document:
             "skipped": funnel.count(False, [State.SKIPPED]),
         },
         "lost": [
-            {"group": TREATED if arm == TREATED else "control", "state": state, "reason": reason, "messages": count}
-            for count, state, reason, arm in lost
+            {"group": group, "state": state, "reason": reason, "messages": count}
+            for (group, state, reason), count in sorted(lost.items(), key=lambda one: (-one[1], one[0]))
         ],
         "coupons": dict(sorted(funnel.coupons.items())),
     }
-
-
-def _is_lost(state: str) -> bool:
-    return state in (State.SKIPPED, State.FAILED)
 
 
 def _seed(campaign_id: str) -> int:

@@ -41,6 +41,10 @@ def _rows(report: Mapping[str, Any]) -> Iterator[Row]:
         yield from _effects(figure, report["effects"][figure])
     for name, value in report["costs"].items():
         yield {"part": "costs", "figure": name, "unit": "cents", "value": value}
+    planned = report["planned"]
+    if planned is not None:
+        yield {"part": "planned", "figure": "profit", "unit": "cents", **_bounds(planned["profit_cents"])}
+        yield {"part": "planned", "figure": "costs", "unit": "cents", "value": planned["cost_cents"]}
     for kind, found in report["return_on_cost"].items():
         yield {"part": "return_on_cost", "kind": kind, "unit": "ratio", "says": found["method"], **_bounds(found)}
     anyway = report["bought_anyway"]

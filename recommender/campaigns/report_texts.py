@@ -69,6 +69,12 @@ DEFINITIONS: Mapping[str, Figure] = {
         "Margin less the campaign's cost: the share of discounts that no supplier pays, and what messages cost.",
         "毛利减去活动成本：供应商不承担的优惠部分，以及消息发送成本。",
     ),
+    "planned": _figure(
+        "As planned",
+        "计划值",
+        "What the plan expected before launch: profit with its range, and the discounts that you pay.",
+        "上线前计划的预期：利润及其区间，以及自行承担的优惠额。",
+    ),
     "orders": _figure("Orders", "订单数", "Different orders in the window.", "统计窗口内不同订单的数量。"),
     "visits": _figure(
         "Visits",
@@ -185,8 +191,8 @@ REASONS: Mapping[str, Text] = {
 
 SEGMENT_NAMES: Mapping[str, Text] = {
     "none": Text("bought nothing before", "此前未购买"),
-    "light": Text("bought less than half of the others before", "此前购买较少"),
-    "heavy": Text("bought more than half of the others before", "此前购买较多"),
+    "light": Text("light buyers before", "此前购买较少"),
+    "heavy": Text("heavy buyers before", "此前购买较多"),
     "": Text("not known", "未知"),
 }
 
@@ -196,6 +202,26 @@ LEFT_OUT: Mapping[str, Text] = {
     "no_consumer": Text("no consumer", "非普通消费者"),
     "not_randomised": Text("not randomised", "未随机分组"),
     "opted_out": Text("opted out of profiling, or a minor", "拒绝画像或未成年"),
+}
+
+COSTS: Mapping[str, Text] = {
+    "discount_cents": Text("discounts redeemed", "核销优惠额"),
+    "own_discount_cents": Text("of them paid by you", "其中自行承担"),
+    "contact_cents": Text("messages", "消息费用"),
+    "total_cents": Text("in all", "合计"),
+    "control_cents": Text("in all, control group", "合计（对照组）"),
+    "budget_cents": Text("budget of discounts", "优惠预算"),
+}
+
+STEPS: Mapping[str, Text] = {
+    "queued": Text("queued", "进入发件箱"),
+    "waiting": Text("waiting", "等待中"),
+    "skipped": Text("skipped", "跳过"),
+    "failed": Text("failed", "失败"),
+    "sent": Text("sent", "已发送"),
+    "delivered": Text("delivered", "已送达"),
+    "opened": Text("opened", "已打开"),
+    "clicked": Text("clicked", "已点击"),
 }
 
 CHANGES: Mapping[str, Text] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from recommender.events import Event, EventKind, member_subject, subject_key
 from recommender.settings import CoreSettings
-from recommender.storage.campaign_tables import campaign_members, campaign_states, deliveries
+from recommender.storage.campaign_tables import campaign_members, campaign_plans, campaign_states, deliveries
 from recommender.storage.database import Database
 from recommender.storage.event_log import log_schema, open_event_log, register
 from recommender.storage.events import LOG_COLUMNS, append_events, content_hash
@@ -256,6 +257,7 @@ def write_rows(database: Database, settings: CoreSettings, rows: Rows) -> None:
         ):
             upsert(connection, table, found, NOW)
         connection.execute(campaign_states.insert(), [_state()])
+        connection.execute(campaign_plans.insert(), [_plan()])
         for into, values in (
             (campaign_members, rows.groups),
             (deliveries, rows.messages),
@@ -278,10 +280,27 @@ def _state() -> Mapping[str, object]:
         "version": 5,
         "settings": settings,
         "salt": "salt",
+        "plan_id": "plan",
         "author": "ann",
         "launch_at": START,
         "created_at": START,
         "updated_at": START,
+    }
+
+
+def _plan() -> Mapping[str, object]:
+    return {
+        "plan_id": "plan",
+        "campaign_id": CAMPAIGN,
+        "status": "done",
+        "version": 1,
+        "requested_at": START,
+        "requested_by": "ann",
+        "step": "done",
+        "progress": 1.0,
+        "figures": json.dumps(
+            {"expected_profit_cents": {"mean": 900.0, "low": 100.0, "high": 1700.0}, "expected_cost_cents": 400.0}
+        ),
     }
 
 

@@ -118,6 +118,9 @@ def test_groups_and_messages_are_counted(sqlite_database: Database, settings: Co
     assert funnel["control"]["withheld"] == sum(row["state"] == "withheld" for row in real)
     lost = {(row["group"], row["reason"]): row["messages"] for row in funnel["lost"]}
     assert lost["treated", "unreachable"] == sum(row["reason"] == "unreachable" for row in real)
+    assert sum(row["messages"] for row in funnel["lost"]) == sum(row["reason"] is not None for row in real)
+    assert len({(row["group"], row["state"], row["reason"]) for row in funnel["lost"]}) == len(funnel["lost"])
+    assert report["planned"] == {"profit_cents": {"value": 900.0, "low": 100.0, "high": 1700.0}, "cost_cents": 400.0}
     assert report["window"]["complete"]
     assert report["window"]["days"] == WINDOW_DAYS
 
