@@ -147,6 +147,13 @@ def test_over_http(shop: Shop) -> None:
         given = list(map(orjson.loads, author.ask("GET", "/spring/allocations")[1].splitlines()))
         wanted = {row["member_id"]: row["arm"] for row in given if row["offer_id"] is not None}
         wait_until(lambda: outbox(shop.database) == wanted, "all messages are in the outbox", service.log)
+        report = author.done("GET", "/spring/report")
+        treated = [one for one, arm in wanted.items() if arm == "treated"]
+        assert report["funnel"]["treated"]["queued"] == len(treated)
+        assert report["groups"]["treated"]["members"] == len(treated)
+        assert report["groups"]["control"]["members"] == len(wanted) - len(treated)
+        assert report["planned"]["profit_cents"]["value"] == plan["figures"]["expected_profit_cents"]["mean"]
+        assert report["verdict"]["because"][-1] == "window_open"
         version = author.done("POST", "/spring:pause", {"reason": "A look."})["version"]
         author.done("PUT", "/spring/budget", {"budget_cents": 90_000, "version": version})
         author.done("POST", "/spring:resume", {})
