@@ -273,6 +273,11 @@ def _show_plan(job: PlanJob) -> None:
     click.echo(f"  extra profit   {profit['mean']}, 95 % interval {profit['low']} to {profit['high']}")
     if figures["shadow_price"] is not None:
         click.echo(f"  one more 1,000 would earn {1000 * figures['shadow_price']:,.2f} more")
+    power = figures["power"]
+    if power and power["smallest_effect_total_cents"] is not None:
+        click.echo(f"  can be told from chance: an extra {power['smallest_effect_total_cents'] / cents:,.2f} and more")
+    for offer_id, why in sorted(figures["unusable_offers"].items()):
+        click.echo(f"  not given      {offer_id}: {why}")
     for code in figures["warnings"]:
         click.echo(f"  note           {code.replace('_', ' ')}")
     for reason, number in sorted(figures["left_out"].items()):

@@ -100,6 +100,10 @@ _WARNINGS: Mapping[str, tuple[str, str]] = {
         "The expected effect is too small to be told from chance: pool campaigns, measure longer or keep more back.",
         "预期效果太小，难以与偶然波动区分：可合并活动、延长观察期或扩大对照组。",
     ),
+    "the_smallest_effect_is_unknown": (
+        "These members bought nothing lately: how large an effect must be to be told from chance is unknown.",
+        "这些会员近期没有购买记录，无法判断多大的效果才能与偶然波动区分。",
+    ),
     "the_campaign_starts_long_after_the_plan": (
         "The campaign starts long after this plan; plan again closer to it.",
         "活动开始时间较晚，请临近时重新生成方案。",

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from training.campaign_plan import CampaignPlan
 
 LEAST_UNITS = 2
+_UNKNOWN = {
+    "mean_cents": None,
+    "smallest_effect_cents": None,
+    "smallest_effect_total_cents": None,
+    "smallest_effect_relative": None,
+    "power": None,
+    "remedies": [],
+}
 FloatVector = npt.NDArray[np.float64]
 
 
@@ -105,13 +113,29 @@ def _power(made: CampaignPlan) -> dict[str, Any] | None:
     if min(units) < LEAST_UNITS:
         return None
     outcome, before = (_earned(made, rows, unit, window, back) for back in (0, 1))
-    design = design_of(outcome, before, units[0] / sum(units))
-    found = smallest_effect(design)
     return {
         "measure": "margin_cents",
         "window_days": window,
         "treated_units": units[0],
         "control_units": units[1],
+        **told_from_chance(outcome, before, units[0] / sum(units)),
+    }
+
+
+def told_from_chance(outcome: FloatVector, before: FloatVector, treated_share: float) -> dict[str, Any]:
+    """Return the smallest effect that can be told from chance, and what would make it smaller.
+
+    Where all units earned the same, nothing says how much they vary, and nothing is claimed.
+
+    Args:
+        outcome, before: float64, (units,), cents, in the last window and in the one before it.
+        treated_share: of the units, in (0, 1).
+    """
+    if np.ptp(outcome) == 0:
+        return dict(_UNKNOWN)
+    design = design_of(outcome, before, treated_share)
+    found = smallest_effect(design)
+    return {
         "mean_cents": design.mean,
         "smallest_effect_cents": found.per_unit,
         "smallest_effect_total_cents": found.total,
@@ -153,6 +177,8 @@ def _warnings(made: CampaignPlan, power: dict[str, Any] | None, now: datetime) -
         told.append("profits_are_assumed")
     if power is None:
         told.append("the_effect_cannot_be_measured")
+    elif power["mean_cents"] is None:
+        told.append("the_smallest_effect_is_unknown")
     elif power["smallest_effect_cents"] is None or figures.profit < power["smallest_effect_total_cents"]:
         told.append("the_expected_effect_is_too_small_to_be_told_from_chance")
     if campaign.starts_at - now > timedelta(days=14):

@@ -35,6 +35,7 @@ from tests.training.shops import (
     put_catalog,
     put_events,
 )
+from training.campaign_figures import told_from_chance
 from training.campaign_plan import plan_campaign
 from training.place import Place
 from training.plan_command import make_next
@@ -136,6 +137,15 @@ def test_those_kept_back_would_have_got_what_the_same_prices_give(shop: Place) -
         if cents > 0:
             assert row.profit_cents == pytest.approx(cents, abs=1e-3)
             assert row.offer_propensity == 1.0
+
+
+def test_without_purchases_lately_nothing_is_claimed_to_be_told_from_chance() -> None:
+    nothing = told_from_chance(np.zeros(50), np.arange(50.0), 0.9)
+    assert nothing["smallest_effect_cents"] is None
+    assert nothing["remedies"] == []
+    something = told_from_chance(np.arange(50.0), np.zeros(50), 0.9)
+    assert something["smallest_effect_cents"] > 0
+    assert something.keys() == nothing.keys()
 
 
 def test_a_plan_made_again_replaces_the_one_before(shop: Place) -> None:
