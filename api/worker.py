@@ -167,17 +167,17 @@ def plan_campaigns(database: Database, child: Child, now: datetime) -> None:
         child.start()
 
 
-def _campaign_tasks(database: Database, planner: Child) -> list[Task]:
+def _campaign_tasks(settings: ServiceSettings, database: Database, planner: Child) -> list[Task]:
     return [
         Task("plan_campaigns", PLAN_EVERY, lambda now: plan_campaigns(database, planner, now)),
-        Task("advance_campaigns", CAMPAIGN_EVERY, lambda now: advance(database, now)),
+        Task("advance_campaigns", CAMPAIGN_EVERY, lambda now: advance(database, now, settings.zone)),
     ]
 
 
 def _tasks(settings: ServiceSettings, database: Database, features: Child, planner: Child) -> list[Task]:
     rules = wallet_rules(settings)
     return [
-        *_campaign_tasks(database, planner),
+        *_campaign_tasks(settings, database, planner),
         Task(
             "drain_spool",
             timedelta(seconds=settings.drain_seconds),

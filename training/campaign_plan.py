@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recommender.bundle import Bundle
-from recommender.campaigns.assignments import forget_assignments
+from recommender.campaigns.assignments import clear_offers, forget_assignments, read_arms, served_often
 from recommender.campaigns.campaign import Campaign
-from recommender.campaigns.holdout import TREATED, Arms, Draw, read_units
+from recommender.campaigns.holdout import ARMS, TREATED, Arms, Draw, read_units
 from recommender.campaigns.plans import PlanJob, finish_plan, tell_progress
 from recommender.campaigns.store import get_campaign
 from recommender.coupons.eligibility import BoolMatrix, LeftOut, read_eligibility
@@ -138,12 +138,15 @@ def plan_campaign(place: Place, bundle: Bundle, job: PlanJob, clock: Clock) -> M
     scorer = OfferScorer(place, bundle, now)
     tell("audience", 0.15)
     drawn = draw_audience(place, bundle, terms, scorer, now)
+    if job.occasion is not None:
+        drawn = as_assigned(place, drawn, job.campaign_id)
     with tempfile.TemporaryDirectory(prefix="plan-", dir=place.settings.home) as folder:
         made = make(place, terms, drawn, scorer, Path(folder), tell)
         figures = figures_of(made, now)
         tell("writing", 0.85)
-        forget_assignments(place.database, job.campaign_id)
-        write_rows(place.database, made, now, lambda part: tell("writing", 0.85 + 0.14 * part))
+        again = job.occasion is not None
+        (clear_offers if again else forget_assignments)(place.database, job.campaign_id)
+        write_rows(place.database, made, now, again, lambda part: tell("writing", 0.85 + 0.14 * part))
         keep(place, bundle, made)
     with place.database.write(durable=True) as connection:
         finish_plan(connection, job, bundle.bundle_id, figures, clock())
@@ -196,6 +199,18 @@ def draw_audience(place: Place, bundle: Bundle, terms: Terms, scorer: OfferScore
     return Drawn(members, units, terms.draw.arms(units), audience)
 
 
+def as_assigned(place: Place, drawn: Drawn, campaign_id: str) -> Drawn:
+    """Return an audience in which whoever was assigned on an earlier occasion is in that group still."""
+    with place.database.read() as connection:
+        known = read_arms(connection, campaign_id)
+    codes = {arm: code for code, arm in enumerate(ARMS)}
+    arms = drawn.arms.copy()
+    for place_of, member in enumerate(drawn.members.ids(np.arange(len(drawn.members)))):
+        if member in known:
+            arms[place_of] = codes[known[member]]
+    return Drawn(drawn.members, drawn.units, arms, drawn.audience)
+
+
 def make(
     place: Place, terms: Terms, drawn: Drawn, scorer: OfferScorer, folder: Path, tell: Callable[[str, float], None]
 ) -> CampaignPlan:
@@ -204,9 +219,15 @@ def make(
         eligibility = read_eligibility(
             connection, drawn.members, terms.offers, terms.campaign.campaign_id, terms.ask.at, grouped=True
         )
+        served = served_often(connection, terms.campaign.campaign_id, terms.campaign.settings.per_member)
+    enough, allowed = drawn.members.rows(served)[0], eligibility.allowed
+    allowed[enough] = False
+    left_out = {**eligibility.left_out}
+    if len(enough):
+        left_out[LeftOut.MEMBER_LIMIT] = left_out.get(LeftOut.MEMBER_LIMIT, 0) + len(enough)
     scratch = Scratch(folder, len(terms.offers))
     tell("scoring", 0.2)
-    score(scratch, terms, drawn, scorer, eligibility.allowed, lambda part: tell("scoring", 0.2 + 0.4 * part))
+    score(scratch, terms, drawn, scorer, allowed, lambda part: tell("scoring", 0.2 + 0.4 * part))
     treated, control = (scratch.read(group) for group in GROUPS)
     tell("allocating", 0.6)
     request = terms.request
@@ -214,7 +235,7 @@ def make(
     plan = plan_arrays(_arrays(treated, terms), scores, request)
     rng = np.random.default_rng((request.seed, 1))
     would = would_have_got(_arrays(control, terms), plan.explored, plan_terms(request), len(treated.profit), rng)
-    return CampaignPlan(terms, drawn, (treated, control), plan, scores, would, eligibility.left_out, scorer)
+    return CampaignPlan(terms, drawn, (treated, control), plan, scores, would, left_out, scorer)
 
 
 def score(

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from training.campaign_plan import CampaignPlan
 
 
-def write_rows(database: Database, made: CampaignPlan, now: datetime, tell: Callable[[float], None]) -> None:
-    """Write all members in short transactions."""
+def write_rows(
+    database: Database, made: CampaignPlan, now: datetime, again: bool, tell: Callable[[float], None]
+) -> None:
+    """Write all members in short transactions; again: on a later occasion of the campaign."""
     total, done = max(len(made.drawn.members), 1), 0
     for rows in _chunks(made):
         with database.write() as connection:
             keep_units(connection, made.terms.campaign.campaign_id, made.terms.draw.period, rows, now)
-            add_assignments(connection, made.terms.campaign.campaign_id, rows, now)
+            add_assignments(connection, made.terms.campaign.campaign_id, rows, now, again)
         done += len(rows)
         if done % (50 * CHUNK_ROWS) < CHUNK_ROWS:
             tell(done / total)

@@ -22,6 +22,18 @@ _COLUMNS = (
     "campaign_id, member_id, unit, arm, propensity, offer_id, offer_propensity, profit_cents, cost_cents, assigned_at"
 )
 _ADD = f"INSERT INTO campaign_members ({_COLUMNS}) VALUES ({marks(10)}) ON CONFLICT (campaign_id, member_id) DO NOTHING"
+_UPDATE = f"""
+INSERT INTO campaign_members ({_COLUMNS}) VALUES ({marks(10)}) ON CONFLICT (campaign_id, member_id)
+DO UPDATE SET offer_id = excluded.offer_id, offer_propensity = excluded.offer_propensity,
+  profit_cents = excluded.profit_cents, cost_cents = excluded.cost_cents"""
+_CLEAR = """
+UPDATE campaign_members SET offer_id = NULL, offer_propensity = NULL, profit_cents = NULL, cost_cents = NULL
+WHERE campaign_id = ? AND member_id IN (SELECT member_id FROM campaign_members
+  WHERE campaign_id = ? AND offer_id IS NOT NULL ORDER BY member_id LIMIT ?)"""
+_ARMS = "SELECT member_id, arm FROM campaign_members WHERE campaign_id = ?"
+_OFTEN = """
+SELECT member_id FROM deliveries WHERE campaign_id = ? AND NOT test AND state NOT IN ('skipped', 'failed')
+GROUP BY member_id HAVING COUNT(*) >= ?"""
 _KEEP = """
 INSERT INTO holdout_units (scope, unit, arm, assigned_at) VALUES (?, ?, ?, ?) ON CONFLICT (scope, unit) DO NOTHING"""
 _FORGET = """
@@ -55,8 +67,14 @@ class Assignment:
     cost_cents: float | None = None
 
 
-def add_assignments(connection: Connection, campaign_id: str, rows: Sequence[Assignment], now: datetime) -> None:
-    """Write assignments, inside a write transaction; a member who has a group keeps it."""
+def add_assignments(
+    connection: Connection, campaign_id: str, rows: Sequence[Assignment], now: datetime, again: bool = False
+) -> None:
+    """Write assignments, inside a write transaction; a member who has a group keeps it.
+
+    Args:
+        again: those who are there already get the offers of now.
+    """
     at = to_micros(now)
     values = [
         (
@@ -65,7 +83,7 @@ def add_assignments(connection: Connection, campaign_id: str, rows: Sequence[Ass
         )
         for one in rows
     ]
-    execute_many(connection, _ADD, values)
+    execute_many(connection, _UPDATE if again else _ADD, values)
 
 
 def keep_units(
@@ -86,6 +104,24 @@ def forget_assignments(database: Database, campaign_id: str) -> None:
         while removed == CHUNK_ROWS:
             with database.write() as connection:
                 removed = execute(connection, statement, (campaign_id, campaign_id, CHUNK_ROWS))
+
+
+def clear_offers(database: Database, campaign_id: str) -> None:
+    """Take the offers of an earlier occasion away, in short transactions; groups stay."""
+    cleared = CHUNK_ROWS
+    while cleared == CHUNK_ROWS:
+        with database.write() as connection:
+            cleared = execute(connection, _CLEAR, (campaign_id, campaign_id, CHUNK_ROWS))
+
+
+def read_arms(connection: Connection, campaign_id: str) -> dict[str, Arm]:
+    """Return the group of every member of a campaign."""
+    return {str(member): Arm(arm) for member, arm in fetch(connection, _ARMS, (campaign_id,))}
+
+
+def served_often(connection: Connection, campaign_id: str, times: int) -> list[str]:
+    """Return the members with so many messages of a campaign or more; of control groups those they would have got."""
+    return [str(row[0]) for row in fetch(connection, _OFTEN, (campaign_id, times))]
 
 
 def read_assignments(

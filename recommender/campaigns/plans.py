@@ -12,24 +12,29 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import Connection
 
-from recommender.campaigns.campaign import By
+from recommender.campaigns.campaign import By, Campaign
 from recommender.campaigns.checks import check_transport
 from recommender.campaigns.lifecycle import Action
-from recommender.campaigns.store import get_campaign, move, planned
+from recommender.campaigns.store import get_campaign, move, note, planned
 from recommender.errors import ConflictError, MemberwiseError, NotFoundError
 from recommender.storage.statements import execute, fetch, next_sequence
 from recommender.storage.types import from_micros, to_micros
 
+OCCASION_PLANNED = "occasion_planned"
+"""On the timeline when the plan of an occasion is there."""
 LEASE = timedelta(seconds=300)
 """How long a planner that does not report counts as alive."""
 _COLUMNS = (
     "plan_id, campaign_id, status, version, requested_at, requested_by, step, progress, lease_until, finished_at,"
-    " bundle_id, figures, error"
+    " bundle_id, figures, error, occasion"
 )
 _READ = f"SELECT {_COLUMNS} FROM campaign_plans"
 _ADD = """
 INSERT INTO campaign_plans (plan_id, campaign_id, status, version, requested_at, requested_by, step, progress)
 VALUES (?, ?, 'requested', ?, ?, ?, 'waiting', 0.0)"""
+_ADD_OCCASION = """
+INSERT INTO campaign_plans (plan_id, campaign_id, status, version, requested_at, requested_by, step, progress, occasion)
+VALUES (?, ?, 'requested', ?, ?, ?, 'waiting', 0.0, ?)"""
 _NEXT = f"""
 {_READ} WHERE status = 'requested' OR (status = 'running' AND lease_until <= ?)
 ORDER BY requested_at, plan_id LIMIT 1"""
@@ -43,7 +48,7 @@ UPDATE campaign_plans SET status = 'done', step = 'done', progress = 1.0, finish
 _FAIL = """
 UPDATE campaign_plans SET status = 'failed', finished_at = ?, lease_until = NULL, error = ?
 WHERE plan_id = ? AND status IN ('requested', 'running')"""
-_OPEN = f"{_READ} WHERE campaign_id = ? AND status IN ('requested', 'running')"
+_OPEN = f"{_READ} WHERE campaign_id = ? AND occasion IS NULL AND status IN ('requested', 'running')"
 
 
 class PlanStatus(StrEnum):
@@ -57,7 +62,10 @@ class PlanStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlanJob:
-    """One plan; version: of the campaign it is made for.  progress: 0 to 1.  figures: of a plan that is done."""
+    """One plan; version: of the campaign it is made for.  progress: 0 to 1.  figures: of a plan that is done.
+
+    occasion: of a recurring campaign that runs; None: the plan that is approved.
+    """
 
     plan_id: str
     campaign_id: str
@@ -72,6 +80,7 @@ class PlanJob:
     bundle_id: str | None
     figures: Mapping[str, Any]
     error: str | None
+    occasion: str | None = None
 
 
 def request_plan(connection: Connection, campaign_id: str, by: By) -> PlanJob:
@@ -95,6 +104,24 @@ def request_plan(connection: Connection, campaign_id: str, by: By) -> PlanJob:
     values = (plan_id, campaign_id, campaign.version, to_micros(by.now), by.caller)
     execute(connection, _ADD, values)
     return get_plan(connection, plan_id)
+
+
+def request_occasion(connection: Connection, campaign: Campaign, occasion: str, by: By) -> PlanJob:
+    """Ask for the plan of one occasion of a recurring campaign, once, inside a write transaction; return it."""
+    next_sequence(connection)
+    found = find_occasion(connection, campaign.campaign_id, occasion)
+    if found is not None:
+        return found
+    plan_id = secrets.token_hex(8)
+    values = (plan_id, campaign.campaign_id, campaign.version, to_micros(by.now), by.caller, occasion)
+    execute(connection, _ADD_OCCASION, values)
+    return get_plan(connection, plan_id)
+
+
+def find_occasion(connection: Connection, campaign_id: str, occasion: str) -> PlanJob | None:
+    """Return the plan of one occasion, None if nobody asked for it."""
+    rows = fetch(connection, f"{_READ} WHERE campaign_id = ? AND occasion = ?", (campaign_id, occasion))
+    return _job(rows[0]) if rows else None
 
 
 def waiting_plans(connection: Connection, now: datetime) -> int:
@@ -131,6 +158,11 @@ def finish_plan(
     """
     if execute(connection, _FINISH, (to_micros(now), bundle_id, orjson.dumps(figures).decode(), job.plan_id)) == 0:
         raise ConflictError("The plan is not wanted any more.", field="plan_id", value=job.plan_id)
+    if job.occasion is not None:
+        campaign = get_campaign(connection, job.campaign_id)
+        told = {"occasion": job.occasion, "reach": figures.get("reach"), "plan_id": job.plan_id}
+        note(connection, campaign, By(job.requested_by, now), OCCASION_PLANNED, told)
+        return
     details = {name: figures[name] for name in ("reach", "members") if name in figures} | {"plan_id": job.plan_id}
     planned(connection, job.campaign_id, job.plan_id, By(job.requested_by, now, job.version), details)
 
@@ -151,14 +183,16 @@ def get_plan(connection: Connection, plan_id: str) -> PlanJob:
 def latest_plan(connection: Connection, campaign_id: str) -> PlanJob | None:
     """Return the plan that was asked for last, None if none ever was."""
     rows = fetch(
-        connection, f"{_READ} WHERE campaign_id = ? ORDER BY requested_at DESC, plan_id LIMIT 1", (campaign_id,)
+        connection,
+        f"{_READ} WHERE campaign_id = ? AND occasion IS NULL ORDER BY requested_at DESC, plan_id LIMIT 1",
+        (campaign_id,),
     )
     return _job(rows[0]) if rows else None
 
 
 def _job(row: Sequence[Any]) -> PlanJob:
     plan_id, campaign_id, status, version, requested_at, requested_by, step, progress = row[:8]
-    lease_until, finished_at, bundle_id, figures, error = row[8:]
+    lease_until, finished_at, bundle_id, figures, error, occasion = row[8:]
     return PlanJob(
         plan_id=plan_id,
         campaign_id=campaign_id,
@@ -173,4 +207,5 @@ def _job(row: Sequence[Any]) -> PlanJob:
         bundle_id=bundle_id,
         figures=orjson.loads(figures) if figures else {},
         error=error,
+        occasion=occasion,
     )

@@ -55,9 +55,10 @@ campaign_plans = sa.Table(
     sa.Column("bundle_id", ByteText),
     sa.Column("figures", ByteText),
     sa.Column("error", ByteText),
+    sa.Column("occasion", ByteText),
 )
 """Plans as jobs. `status`: requested, running, done or failed. `version`: of the campaign it was made for.
-`figures`: JSON."""
+`figures`: JSON. `occasion`: of a recurring campaign that runs: the day it is made for; NULL: the plan to approve."""
 
 campaign_members = sa.Table(
     "campaign_members",

@@ -23,7 +23,7 @@ from recommender.storage.statements import driver, execute, next_sequence
 
 __all__ = ["HEAD", "Database", "next_sequence", "open_database"]
 
-HEAD = "0013"
+HEAD = "0014"
 """The schema revision this release works with."""
 
 MIGRATION_LOCK = 7_391_002_518

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from recommender.campaigns.campaign import By, Campaign, CampaignTerms
 from recommender.campaigns.holdout import Arm, bucket_of
 from recommender.campaigns.lifecycle import Action, Status
 from recommender.campaigns.plans import PlanStatus, get_plan, latest_plan, request_plan, take_plan, waiting_plans
-from recommender.campaigns.store import change_terms, create_campaign, get_campaign, move
+from recommender.campaigns.running import advance
+from recommender.campaigns.store import change_terms, create_campaign, get_campaign, move, read_timeline
 from recommender.campaigns.transports import put_transport
 from recommender.coupons.kept_plans import KeptPlans
 from recommender.errors import ConflictError
@@ -24,6 +25,7 @@ from recommender.settings import CoreSettings
 from recommender.storage.database import Database, open_database
 from recommender.storage.holdouts import find_period
 from recommender.storage.statements import execute, fetch
+from recommender.storage.upserts import upsert
 from tests.training.shops import (
     END,
     MEMBERS,
@@ -66,6 +68,8 @@ def shop(bundles: Path, tmp_path: Path, database_url: str) -> Iterator[Place]:
     put_catalog(database)
     put_events(database, [event for event in purchases() if event.occurred_at < END])
     put_campaigns(database)
+    with database.write() as connection:  # so cheap that some earn more than they cost
+        execute(connection, "UPDATE offers SET value = 1 WHERE offer_id IN ('new0', 'new1')", ())
     yield Place(database, settings)
     database.dispose()
 
@@ -130,7 +134,7 @@ def test_those_kept_back_would_have_got_what_the_same_prices_give(shop: Place) -
             scores.members.ids(np.arange(len(scores.members))), scores.expected_profit_cents, strict=True
         )
     }
-    assert {row.arm for row in rows.values()} >= {Arm.TREATED, Arm.HOLDOUT}
+    assert {row.arm for row in rows.values() if row.offer_id is not None} >= {Arm.TREATED, Arm.HOLDOUT}
     for member, row in rows.items():
         place, cents = best[member]
         assert row.offer_id == (f"new{place}" if cents > 0 else None)
@@ -149,6 +153,7 @@ def test_without_purchases_lately_nothing_is_claimed_to_be_told_from_chance() ->
 
 
 def test_a_plan_made_again_replaces_the_one_before(shop: Place) -> None:
+    shop = replace(shop, settings=replace(shop.settings, global_holdout_share=0.0))
     create(shop.database)
     plan(shop)
     before = rows_of(shop)
@@ -271,3 +276,83 @@ def test_an_audience_that_holds_nobody_fails_the_plan_with_the_reason(shop: Plac
     assert job.status is PlanStatus.FAILED
     assert job.error is not None
     assert "holds nobody" in job.error
+
+
+def deliveries(place: Place) -> dict[str, set[str]]:
+    """Return who is in the outbox, by occasion."""
+    found: dict[str, set[str]] = {}
+    with place.database.read() as connection:
+        for occasion, member in fetch(connection, "SELECT occasion, member_id FROM deliveries"):
+            found.setdefault(occasion, set()).add(member)
+    return found
+
+
+def test_a_recurring_campaign_is_planned_anew_for_each_occasion_and_groups_stay(shop: Place) -> None:
+    with shop.database.write() as connection:
+        put_transport(connection, "push", "file", {}, True, "test", NOW)
+        for member in MEMBERS:
+            execute(
+                connection,
+                "INSERT INTO consents (member_id, purpose, channel, granted, at, change_sequence)"
+                " VALUES (?, 'push', '', ?, 1, 1)",
+                (member, True),
+            )
+        execute(connection, "UPDATE members SET tier = 'gold' WHERE member_id < 'm20'", ())
+    # NOW is Wednesday, 10 April 2024; occasions are Thursdays and the 16th at nine in Shanghai.
+    settings = {
+        "schedule": {"weekdays": ["thu"], "month_days": [16], "at": "09:00"},
+        "zone": "Asia/Shanghai",
+        "audience": {"expression": {"tier": "gold"}},
+        "transport": "push",
+        "message": {"texts": {"en": {"body": "{offer}"}}},
+        "approval": "none",
+        "holdout_share": 0.3,
+        "explore": 0,
+        "per_member": 2,
+    }
+    create(shop.database, budget_cents=None, settings=settings)
+    plan(shop)
+    groups = {member: row.arm for member, row in rows_of(shop).items()}
+    with shop.database.write() as connection:
+        move(connection, "c1", Action.LAUNCH, BY)
+    first = datetime(2024, 4, 11, 1, 0, tzinfo=UTC)
+    advance(shop.database, first - timedelta(seconds=1))
+    assert waiting_plans_of(shop, first) == 0
+
+    def occasion(now: datetime, name: str) -> None:
+        advance(shop.database, now)
+        with shop.database.write() as connection:
+            job = take_plan(connection, now)
+        assert job is not None
+        assert job.occasion == name
+        plan_campaign(shop, shop.registry.open(None), job, lambda: now)
+        advance(shop.database, now + timedelta(minutes=1))
+        advance(shop.database, now + timedelta(minutes=2))
+
+    occasion(first, "2024-04-11")
+    sent = deliveries(shop)["2024-04-11"]
+    assert sent == {member for member, row in rows_of(shop).items() if row.offer_id is not None}
+    assert sent
+    with shop.database.write() as connection:
+        tiers = [{"member_id": member, "tier": "silver"} for member in MEMBERS[:5]]
+        upsert(connection, "members", [*tiers, {"member_id": "m30", "tier": "gold"}], NOW)
+    occasion(datetime(2024, 4, 16, 1, 0, tzinfo=UTC), "2024-04-16")
+    rows = rows_of(shop)
+    assert {member: row.arm for member, row in rows.items() if member != "m30"} == groups
+    assert "m30" in rows
+    assert all(rows[member].offer_id is None for member in MEMBERS[:5])
+    assert deliveries(shop)["2024-04-16"] == {member for member, row in rows.items() if row.offer_id is not None}
+    occasion(datetime(2024, 4, 18, 1, 0, tzinfo=UTC), "2024-04-18")
+    both = deliveries(shop)["2024-04-11"] & deliveries(shop)["2024-04-16"]
+    assert not both & deliveries(shop).get("2024-04-18", set())  # two coupons each, over all occasions
+    with shop.database.read() as connection:
+        job = latest_plan(connection, "c1")
+        steps = [step.action for step in read_timeline(connection, "c1")]
+    assert job is not None
+    assert job.occasion is None
+    assert steps.count("occasion_planned") == steps.count("enqueued") == 3
+
+
+def waiting_plans_of(place: Place, now: datetime) -> int:
+    with place.database.read() as connection:
+        return waiting_plans(connection, now)
