@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +23,14 @@ from recommender.campaigns.campaign import Campaign
 from recommender.campaigns.holdout import ARMS, TREATED, Arms, Draw, read_units
 from recommender.campaigns.plans import PlanJob, finish_plan, tell_progress
 from recommender.campaigns.store import get_campaign
-from recommender.coupons.eligibility import BoolMatrix, LeftOut, read_eligibility
+from recommender.coupons.decisions import decide_why
+from recommender.coupons.eligibility import BoolMatrix, CodeMatrix, Eligibility, LeftOut, read_eligibility, read_tenure
 from recommender.coupons.fairness import FairnessRules
-from recommender.coupons.kept_plans import keep_plan
+from recommender.coupons.kept_plans import Reasons, keep_plan
 from recommender.coupons.matrices import Arrays
 from recommender.coupons.offers import Offer
 from recommender.coupons.plan_files import write_multipliers
+from recommender.coupons.plan_log import log_plan
 from recommender.coupons.planning import OfferPlan, PlanRequest, multipliers_of, plan_arrays, plan_cost, plan_terms
 from recommender.coupons.scores import OfferScores
 from recommender.coupons.would_have import WouldHave, would_have_got
@@ -64,6 +66,7 @@ class Terms:
     stock_left: tuple[int | None, ...]
     draw: Draw
     contact_cents: float
+    fairness: FairnessRules
 
     @property
     def offer_ids(self) -> list[str]:
@@ -109,6 +112,7 @@ class CampaignPlan:
     """A plan before it is written.
 
     scored: by group.  plan: of the treated.  scores: theirs.  would: what those kept back would have got.
+    why: uint8, (n, k), the code of the reason of every member and offer.
     """
 
     terms: Terms
@@ -119,6 +123,7 @@ class CampaignPlan:
     would: WouldHave
     left_out: Mapping[LeftOut, int]
     scorer: OfferScorer
+    why: CodeMatrix
 
 
 def plan_campaign(place: Place, bundle: Bundle, job: PlanJob, clock: Clock) -> Mapping[str, Any]:
@@ -147,7 +152,7 @@ def plan_campaign(place: Place, bundle: Bundle, job: PlanJob, clock: Clock) -> M
         again = job.occasion is not None
         (clear_offers if again else forget_assignments)(place.database, job.campaign_id)
         write_rows(place.database, made, now, again, lambda part: tell("writing", 0.85 + 0.14 * part))
-        keep(place, bundle, made)
+        keep(place, bundle, made, job.plan_id, now)
     with place.database.write(durable=True) as connection:
         finish_plan(connection, job, bundle.bundle_id, figures, clock())
     return figures
@@ -158,6 +163,7 @@ def read_terms(place: Place, campaign_id: str, now: datetime) -> Terms:
 
     Raises: NotFoundError; InputError if no offer can be given then.
     """
+    fairness = FairnessRules.of(place.settings)
     with place.database.write() as connection:
         period = draw_period(connection, now, place.settings.global_holdout_share)
     with place.database.read() as connection:
@@ -177,7 +183,7 @@ def read_terms(place: Place, campaign_id: str, now: datetime) -> Terms:
         budget = budget_left(connection, ask)
     draw = Draw(campaign.salt, round(settings.holdout_share * BUCKETS), period)
     contact = settings.contact_cents - place.settings.contact_cost_cents if settings.contact_cents else 0.0
-    return Terms(campaign, ask, offers, unusable, budget, left, draw, contact)
+    return Terms(campaign, ask, offers, unusable, budget, left, draw, contact, fairness)
 
 
 def draw_audience(place: Place, bundle: Bundle, terms: Terms, scorer: OfferScorer, now: datetime) -> Drawn:
@@ -219,9 +225,14 @@ def make(
         eligibility = read_eligibility(
             connection, drawn.members, terms.offers, terms.campaign.campaign_id, terms.ask.at, grouped=True
         )
+        treated_rows = drawn.places[0]
+        some = Eligibility(eligibility.against[treated_rows], eligibility.left_out)
+        chosen = IdIndex(drawn.members.keys[treated_rows])
+        tenure = read_tenure(connection, some, chosen, terms.offers, terms.fairness, terms.ask.at)
         served = served_often(connection, terms.campaign.campaign_id, terms.campaign.settings.per_member)
     enough, allowed = drawn.members.rows(served)[0], eligibility.allowed
     allowed[enough] = False
+    against = np.where(~allowed & (eligibility.against == 0), LeftOut.MEMBER_LIMIT.code, eligibility.against)
     left_out = {**eligibility.left_out}
     if len(enough):
         left_out[LeftOut.MEMBER_LIMIT] = left_out.get(LeftOut.MEMBER_LIMIT, 0) + len(enough)
@@ -230,12 +241,14 @@ def make(
     score(scratch, terms, drawn, scorer, allowed, lambda part: tell("scoring", 0.2 + 0.4 * part))
     treated, control = (scratch.read(group) for group in GROUPS)
     tell("allocating", 0.6)
-    request = terms.request
+    request = replace(terms.request, tenure=tenure if terms.fairness.new_days else None)
     scores = _offer_scores(drawn, terms, scorer, treated)
     plan = plan_arrays(_arrays(treated, terms), scores, request)
     rng = np.random.default_rng((request.seed, 1))
     would = would_have_got(_arrays(control, terms), plan.explored, plan_terms(request), len(treated.profit), rng)
-    return CampaignPlan(terms, drawn, (treated, control), plan, scores, would, left_out, scorer)
+    why = np.full_like(against, LeftOut.HELD_OUT.code)
+    why[treated_rows] = decide_why(plan, against[treated_rows], terms.offers)
+    return CampaignPlan(terms, drawn, (treated, control), plan, scores, would, left_out, scorer, why)
 
 
 def score(
@@ -268,13 +281,16 @@ def score(
         tell(start / max(len(drawn.members), 1))
 
 
-def keep(place: Place, bundle: Bundle, made: CampaignPlan) -> None:
+def keep(place: Place, bundle: Bundle, made: CampaignPlan, plan_id: str, now: datetime) -> None:
     """Keep the plan for slates, and for decisions on whom it did not consider where its audience is open."""
     campaign = made.terms.campaign
     multipliers = multipliers_of(made.plan, made.scores, campaign.campaign_id, bundle.bundle_id)
     facts = made.scorer.facts(made.terms.offer_ids) if campaign.settings.audience.everybody else None
     write_multipliers(place.settings.home, multipliers)
-    keep_plan(place.settings.home, made.plan, made.scores, multipliers, facts, made.drawn.members)
+    with place.database.write() as connection:
+        log_plan(connection, plan_id, made.plan, made.why, multipliers, made.terms.fairness, now)
+    reasons = Reasons(plan_id, made.why)
+    keep_plan(place.settings.home, made.plan, made.scores, multipliers, facts, made.drawn.members, reasons)
 
 
 def _arrays(scored: Scored, terms: Terms) -> Arrays:

@@ -40,7 +40,11 @@ def would_have_got(
     """
     k = arrays.n_offers
     worst = np.array([0] * k if terms.worst_case_cents is None else terms.worst_case_cents, np.int64)
-    price = np.concatenate([np.zeros(0), *(np.append(part, 0.0) for part in explored.plan.prices)])
+    # Limits that name members of the plan say nothing of others; their prices are left out.
+    priced = zip(explored.plan.limits, explored.plan.prices, strict=True)
+    common = [(limit, part) for limit, part in priced if limit.member_row is None]
+    limits = tuple(limit for limit, _ in common)
+    price = np.concatenate([np.zeros(0), *(np.append(part, 0.0) for _, part in common)])
     share = len(explored.explorers) / max(members, 1)
     by_lot = np.append(explored.tickets / max(len(explored.explorers), 1), 0.0)
     found, start = np.full(arrays.n_members, -1, np.int64), 0
@@ -49,12 +53,13 @@ def would_have_got(
         here = slice(start, start + len(value))
         rows = np.arange(len(value))
         pool = Pool(np.where(np.isnan(value), -np.inf, value).T.astype(np.float64), cost.T.astype(np.float64), rows)
-        table = LimitTable.of(explored.plan.limits, len(value), worst)
+        table = LimitTable.of(limits, len(value), worst)
         planned = answer(pool, table.charge(price, rows), table, Rules(1, tuple(range(k)))).chosen[0].astype(np.int64)
         lots = _lots(len(value), by_lot, rng)
         lots[~np.isfinite(pool.value[np.minimum(lots, k - 1), rows])] = k
         got = np.where(rng.random(len(value)) < share, lots, planned)
-        chance[here] = (1 - share) * (planned == got) + share * by_lot[got]
+        blank = 1.0 - by_lot[:-1] @ np.isfinite(pool.value)
+        chance[here] = (1 - share) * (planned == got) + share * np.where(got < k, by_lot[got], blank)
         found[here] = np.where(got < k, got, -1)
         start += len(value)
     return WouldHave(found, chance)
