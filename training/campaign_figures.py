@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.campaign_plan import CampaignPlan
 
 LEAST_UNITS = 2
-_UNKNOWN = {
+_UNKNOWN: dict[str, Any] = {
     "mean_cents": None,
     "smallest_effect_cents": None,
     "smallest_effect_total_cents": None,
