@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from recommender.campaigns.audience_conditions import All
-from recommender.campaigns.audience_parsing import MAX_CONDITIONS, MAX_DEPTH, named_audiences, parse_expression
+from recommender.campaigns.audience_parsing import KINDS, MAX_CONDITIONS, MAX_DEPTH, named_audiences, parse_expression
 from recommender.errors import InputError
 
 
@@ -85,3 +87,28 @@ def test_several_fifths_all_hold() -> None:
 def test_named_audiences_are_found_wherever_they_stand() -> None:
     expression = {"and": [{"not": {"audience": "a"}}, {"or": [{"audience": "b"}, {"card_list": "c"}]}]}
     assert named_audiences(expression) == {"a", "b"}
+
+
+WORDS = ("name", "is", "in", "min", "max", "within_days", "channel", "item_id", "top", "share", "what", "purpose")
+VALUES = st.none() | st.booleans() | st.integers(-5, 20) | st.floats() | st.sampled_from(["a", "", "> >", "this"])
+JSON = st.recursive(
+    VALUES,
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.sampled_from((*WORDS, *KINDS)), parts, max_size=3),
+    max_leaves=8,
+)
+
+
+def refused_at(expression: Any) -> str | None:
+    """Return the place that an error names, None if the expression is read."""
+    try:
+        parse_expression(expression)
+    except InputError as error:
+        return error.field or ""
+    return None
+
+
+@given(expression=st.dictionaries(st.sampled_from(KINDS), JSON, min_size=1, max_size=1))
+def test_whatever_is_sent_is_read_or_refused_at_a_place(expression: dict[str, Any]) -> None:
+    place = refused_at(expression)
+    assert place is None or place.startswith("expression")
+    named_audiences(expression)
