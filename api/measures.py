@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client.core import GaugeMetricFamily
 
 from api.services import Services
-from recommender.campaigns.outcomes import read_tally
+from recommender.campaigns.outcomes import overdue_since, read_tally
 from recommender.coupons.ledger import count_breaches
 from recommender.coupons.supervision import frozen_offers
 from recommender.errors import MemberwiseError
@@ -34,7 +34,7 @@ def measure(services: Services, now: datetime) -> list[GaugeMetricFamily]:
         with services.database.read() as connection:
             backlog = read_backlog(connection)
             breaches, frozen = count_breaches(connection), len(frozen_offers(connection))
-            outcomes = read_tally(connection)
+            outcomes, overdue = read_tally(connection), overdue_since(connection, now)
     except MemberwiseError:
         found.append(_gauge("database_up", "Whether the database answers.", 0))
     else:
@@ -42,6 +42,8 @@ def measure(services: Services, now: datetime) -> list[GaugeMetricFamily]:
         found.append(_gauge("coupon_breaches", "Redemptions that went beyond what was allowed.", breaches))
         found.append(_gauge("offers_frozen", "Offers that are frozen.", frozen))
         found.append(_deliveries(outcomes))
+        waited = 0.0 if overdue is None else (now - overdue).total_seconds()
+        found.append(_gauge("deliveries_overdue_seconds", "How long the oldest message that is due waits.", waited))
         found += _spool(services.settings.spool_folder, backlog.drained) + _events(backlog, now)
     return found
 

@@ -25,7 +25,9 @@ _DUE = f"""
 SELECT {_COLUMNS} FROM deliveries WHERE campaign_id = ? AND transport = ? AND state = ? AND due_at <= ?
   AND NOT test AND (lease_until IS NULL OR lease_until <= ? OR lease_until > ?)
 ORDER BY due_at, worth_cents DESC LIMIT ?"""
-_NAMED = f"SELECT {_COLUMNS} FROM deliveries WHERE delivery_id IN ({{marks}}) AND transport = ? AND state = ?"
+_NAMED = f"""
+SELECT {_COLUMNS}, state FROM deliveries WHERE delivery_id = ? AND transport = ?
+  AND (state IN ('sent', 'tasked', 'failed') OR lease_owner IS NOT NULL OR attempts > 0)"""
 _LEASE = """
 UPDATE deliveries SET lease_until = ?, lease_owner = ?, coupon_id = ?, day = ? WHERE delivery_id = ?"""
 _END = """
@@ -33,11 +35,14 @@ UPDATE deliveries SET state = ?, reason = ?, due_at = COALESCE(?, due_at), day =
   lease_until = NULL, lease_owner = NULL WHERE delivery_id = ?"""
 _MINE = "SELECT delivery_id FROM deliveries WHERE lease_owner = ? AND delivery_id IN ({marks})"
 _SEND = """
-INSERT INTO sends (campaign_id, member_id, offer_id, sent_at, arm, propensity) VALUES (?, ?, ?, ?, ?, ? * COALESCE(
-  (SELECT offer_propensity FROM campaign_members WHERE campaign_id = ? AND member_id = ?), 1)) ON CONFLICT DO NOTHING"""
+INSERT INTO sends (campaign_id, member_id, offer_id, sent_at, arm, propensity)
+SELECT d.campaign_id, d.member_id, COALESCE(d.offer_id, ''), ?, 'treated', d.propensity * COALESCE(
+  (SELECT m.offer_propensity FROM campaign_members m WHERE m.campaign_id = d.campaign_id AND m.member_id = d.member_id),
+  1) FROM deliveries d WHERE d.delivery_id = ? ON CONFLICT DO NOTHING"""
 _WITHHELD = """
-INSERT INTO sends (campaign_id, member_id, offer_id, sent_at, arm, propensity) VALUES (?, ?, ?, ?, 'holdout', ?)
-ON CONFLICT DO NOTHING"""
+INSERT INTO sends (campaign_id, member_id, offer_id, sent_at, arm, propensity)
+SELECT d.campaign_id, d.member_id, COALESCE(d.offer_id, ''), ?, 'holdout', 1 - d.propensity
+FROM deliveries d WHERE d.delivery_id = ? ON CONFLICT DO NOTHING"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +141,12 @@ def still_mine(connection: Connection, owner: str, delivery_ids: Sequence[str]) 
 def note_sends(connection: Connection, rows: Sequence[Waiting], now: datetime) -> None:
     """Write down who was sent to and from whom it was withheld, for coupons, training and reports.
 
-    With the chance of what happened: to be treated and get this offer, or not to be treated.
+    With the chance of what happened: to be treated and get this offer, or not to be treated. Members are named as they
+    stand in the outbox: one who was erased while the message was on its way has a pseudonym there.
     """
-    facts = [(one, (one.campaign_id, one.member_id, one.offer_id or "", to_micros(now))) for one in rows]
-    treated = [(*key, one.arm, one.propensity, one.campaign_id, one.member_id) for one, key in facts if not one.control]
-    execute_many(connection, _SEND, treated)
-    execute_many(connection, _WITHHELD, [(*key, 1 - one.propensity) for one, key in facts if one.control])
+    micros = to_micros(now)
+    execute_many(connection, _SEND, [(micros, one.delivery_id) for one in rows if not one.control])
+    execute_many(connection, _WITHHELD, [(micros, one.delivery_id) for one in rows if one.control])
 
 
 def mark_sent(connection: Connection, rows: Sequence[tuple[Waiting, str | None]], now: datetime) -> None:
@@ -156,16 +161,14 @@ def count_attempts(connection: Connection, rows: Sequence[Waiting]) -> None:
     execute_many(connection, statement, [(one.delivery_id,) for one in rows])
 
 
-def read_waiting(
-    connection: Connection, delivery_ids: Sequence[str], transport: str, state: State
-) -> dict[str, Waiting]:
-    """Return messages of a transport that are in a state, by id, inside a write transaction that holds them then."""
-    if not delivery_ids:
-        return {}
+def read_tried(connection: Connection, delivery_id: str, transport: str) -> tuple[Waiting, State] | None:
+    """Return a message that a transport has, or may have, and its state; None if there is none.
+
+    Inside a write transaction that holds it then.
+    """
     hold = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
-    statement = _NAMED.format(marks=marks(len(delivery_ids))) + hold
-    found = map(_waiting, fetch(connection, statement, (*delivery_ids, transport, state.value)))
-    return {one.delivery_id: one for one in found}
+    rows = fetch(connection, _NAMED + hold, (delivery_id, transport))
+    return (_waiting(rows[0][:-1]), State(rows[0][-1])) if rows else None
 
 
 def release(connection: Connection, owner: str) -> int:

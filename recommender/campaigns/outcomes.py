@@ -23,6 +23,7 @@ from recommender.campaigns.leases import (
 from recommender.campaigns.outbox import State
 from recommender.campaigns.throttle import pause
 from recommender.storage.statements import execute_many, fetch
+from recommender.storage.types import from_micros, to_micros
 
 JITTER = 0.2
 """By how much of itself a wait is made longer or shorter, so that what failed together is not tried again together."""
@@ -33,6 +34,11 @@ Tally = Counter[tuple[str, str]]
 _COUNT = """
 INSERT INTO delivery_counts (transport, outcome, reason, count) VALUES (?, ?, ?, ?)
 ON CONFLICT (transport, outcome, reason) DO UPDATE SET count = delivery_counts.count + excluded.count"""
+_OVERDUE = """
+SELECT MIN(due) FROM (SELECT (
+  SELECT d.due_at FROM deliveries d WHERE d.campaign_id = s.campaign_id AND d.transport = t.transport
+    AND d.state = 'pending' AND d.due_at <= ? ORDER BY d.due_at LIMIT 1) AS due
+  FROM campaign_states s CROSS JOIN transports t WHERE s.status = 'running' AND t.active) AS waiting"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,12 @@ def add_tally(connection: Connection, transport: str, tally: Tally) -> None:
     """Count outcomes for the metrics, inside a write transaction."""
     rows = [(transport, outcome, reason, count) for (outcome, reason), count in sorted(tally.items())]
     execute_many(connection, _COUNT, rows)
+
+
+def overdue_since(connection: Connection, now: datetime) -> datetime | None:
+    """Return since when the message waits that waits longest, of running campaigns; None if none is due."""
+    rows = fetch(connection, _OVERDUE, (to_micros(now),))
+    return None if rows[0][0] is None else from_micros(rows[0][0])
 
 
 def read_tally(connection: Connection) -> dict[tuple[str, str, str], int]:

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import Connection
 
-from recommender.campaigns.leases import Verdict, Waiting, note_sends, read_waiting, settle
+from recommender.campaigns.leases import Verdict, Waiting, mark_sent, note_sends, read_tried, settle
 from recommender.campaigns.outbox import State
 from recommender.campaigns.recipients import PUSH
 from recommender.events import MEMBER_NAMESPACE, Event, EventKind, member_subject
@@ -27,12 +27,10 @@ MESSAGE_ID = "message_id"
 """Names the message in the attributes of an event."""
 REPLY = "reply"
 """The source of a consent that a reply to a message withdrew."""
-LEFT = (State.SENT, State.DELIVERED)
-"""States of messages that the provider has."""
+ON_THE_WAY = (State.PENDING, State.HELD, State.FAILED)
+"""States of messages of which a receipt says more than we know: it comes before the answer, or in its place."""
 
-_OWNER = (
-    "SELECT delivery_id, member_id, campaign_id, state FROM deliveries WHERE transport = ? AND delivery_id IN ({marks})"
-)
+_OWNER = "SELECT delivery_id, member_id, campaign_id FROM deliveries WHERE transport = ? AND delivery_id IN ({marks})"
 _TRANSPORTS = "SELECT delivery_id, transport, member_id FROM deliveries WHERE delivery_id IN ({marks})"
 _ACCEPT = """
 INSERT INTO message_quotas (member_id, template, accepted, used, at) VALUES (?, ?, ?, 0, ?)
@@ -194,31 +192,34 @@ def _record(
 
 def _move(connection: Connection, transport: str, receipt: Receipt, now: datetime) -> bool:
     """Move a message's state forward; return whether it moved."""
-    message_id = receipt.message_id or ""
-    tasked = receipt.kind in (ReceiptKind.CONFIRMED, ReceiptKind.DECLINED)
-    found = read_waiting(connection, [message_id], transport, State.TASKED if tasked else State.SENT)
-    if message_id not in found:
+    tried = read_tried(connection, receipt.message_id or "", transport)
+    verdict = None if tried is None else _verdict(*tried, receipt)
+    if tried is None or verdict is None:
         return False
-    waiting = found[message_id]
-    settle(connection, [_verdict(waiting, receipt)], now)
-    if receipt.kind is ReceiptKind.CONFIRMED:
+    waiting, state = tried
+    settle(connection, [verdict], now)
+    if verdict.state in (State.SENT, State.DELIVERED) and state is not State.SENT:
+        mark_sent(connection, [(waiting, None)], now)
         note_sends(connection, [waiting], now)
     return True
 
 
-def _verdict(waiting: Waiting, receipt: Receipt) -> Verdict:
-    if receipt.kind is ReceiptKind.CONFIRMED:
-        return Verdict(waiting, State.SENT)
-    if receipt.kind is ReceiptKind.DECLINED:
-        return Verdict(waiting, State.SKIPPED, "guide_declined")
-    if receipt.kind is ReceiptKind.FAILED:
+def _verdict(waiting: Waiting, state: State, receipt: Receipt) -> Verdict | None:
+    """Return what a receipt makes of a message, None if nothing."""
+    if receipt.kind in _ARRIVED and (state is State.SENT or state in ON_THE_WAY):
+        return Verdict(waiting, State.DELIVERED)
+    if receipt.kind is ReceiptKind.FAILED and state is State.SENT:
         return Verdict(waiting, State.FAILED, f"receipt_{receipt.reason or 'failed'}")
-    return Verdict(waiting, State.DELIVERED)
+    if receipt.kind is ReceiptKind.CONFIRMED and state is State.TASKED:
+        return Verdict(waiting, State.SENT)
+    if receipt.kind is ReceiptKind.DECLINED and state is State.TASKED:
+        return Verdict(waiting, State.SKIPPED, "guide_declined")
+    return None
 
 
 def _owners(connection: Connection, transport: str, message_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Return member and campaign of messages that left by a transport, or are tasks, by id."""
+    """Return member and campaign of messages of a transport, by id."""
     if not message_ids:
         return {}
     rows: list[Any] = fetch(connection, _OWNER.format(marks=marks(len(message_ids))), (transport, *message_ids))
-    return {row[0]: (row[1], row[2]) for row in rows if row[3] in (*LEFT, State.TASKED, State.FAILED)}
+    return {row[0]: (row[1], row[2]) for row in rows}

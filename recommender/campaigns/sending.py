@@ -52,6 +52,8 @@ TRYING_SHARE = 0.5
 """Share of a lease after which no further message of a batch is tried; what is left is given back."""
 TIMEOUTS = 3
 """Time-outs that a lease lasts at least: the last attempt must end before it does."""
+MOST_AT_ONCE = 500
+"""Messages taken in one transaction by transports that take many in one call."""
 RECORD_SECONDS = 20.0
 """How long it is tried to write down what became of messages while the database is away."""
 _STATUS = "SELECT status FROM campaign_states WHERE campaign_id = ?"
@@ -157,10 +159,11 @@ class Sender:
         return tally
 
     def _allowance(self, now: datetime) -> int:
+        wanted = max(self._rules.batch, min(self._transport.most, MOST_AT_ONCE))
         if not self._settings.rate:
-            return self._rules.batch
+            return wanted
         with self._database.write() as connection:
-            return take_tokens(connection, self._settings.name, self._rules.batch, self._settings.rate, now)
+            return take_tokens(connection, self._settings.name, wanted, self._settings.rate, now)
 
     def _take(self, terms: Terms, state: State, limit: int, owner: str, now: datetime) -> Admission:
         with self._database.write(durable=True) as connection:

@@ -192,7 +192,12 @@ def test_events_tell_of_messages(client: CheckedClient, services: Services) -> N
 def test_outcomes_are_among_the_figures(client: CheckedClient, services: Services) -> None:
     put_out(services.database, message("m1"), message("nobody"))
     sender(services.database, Fake(), Clock()).send_some()
+    body = {"kind": "webhook", "settings": {"url": "https://shop.test/"}}
+    assert client.put("/v1/transports/way", body).status_code == 200
+    assert "memberwise_deliveries_overdue_seconds 0.0" in client.get("/metrics").text
+    put_out(services.database, message("m2"))
     text = client.get("/metrics").text
+    assert float(text.partition("\nmemberwise_deliveries_overdue_seconds ")[2].split()[0]) > 0
     assert 'memberwise_deliveries{outcome="sent",reason="",transport="way"} 1.0' in text
     assert 'memberwise_deliveries{outcome="skipped",reason="unknown_member",transport="way"} 1.0' in text
 

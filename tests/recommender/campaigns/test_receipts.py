@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
-from recommender.campaigns.delivery.base import Answer, Result
+from recommender.campaigns.delivery.base import Answer, Outgoing, Result
 from recommender.campaigns.messages import Choice, failed_ids, list_deliveries, replay, sweep_over
 from recommender.campaigns.outbox import State
 from recommender.campaigns.receipts import Heard, Line, Receipt, ReceiptKind, apply_receipts, note_events
@@ -138,6 +139,36 @@ def test_a_message_that_did_not_arrive_is_a_dead_letter_that_can_be_sent_again(d
     provider = Provider()
     sender(database, provider, Clock(LATER)).send_some()
     assert [one.message_id for one in provider.sent] == [name]
+
+
+def test_a_receipt_that_is_quicker_than_the_answer_counts(database: Database) -> None:
+    settle_in(database)
+    put_out(database, message("m1"), message("m2"))
+    name = message("m1").delivery_id
+
+    class Quick(Provider):
+        def send(self, messages: Sequence[Outgoing], at: datetime) -> Sequence[Answer]:
+            if messages[0].message_id == name:
+                assert hear(database, Receipt(ReceiptKind.DELIVERED, NOW, name)) == [Heard.APPLIED]
+            return super().send(messages, at)
+
+    one = sender(database, Quick(), Clock())
+    assert one.send_some() == {("sent", ""): 1}
+    assert found(database) == {"m1": ("delivered", None), "m2": ("sent", None)}
+    assert [row[0] for row in sends(database)] == ["m1", "m2"]
+
+
+def test_a_dead_letter_that_arrived_after_all_is_delivered(database: Database) -> None:
+    settle_in(database)
+    put_out(database, message("m1"), message("m2", due_at=LATER))
+    provider = Provider()
+    provider.answer = Answer(Result.AGAIN, "timeout")
+    sender(database, provider, Clock(), way(retry_seconds=[])).send_some()
+    assert found(database)["m1"] == ("failed", "timeout")
+    never_tried = Receipt(ReceiptKind.DELIVERED, NOW, message("m2").delivery_id)
+    hear(database, Receipt(ReceiptKind.OPENED, NOW, message("m1").delivery_id), never_tried)
+    assert found(database) == {"m1": ("delivered", None), "m2": ("pending", None)}
+    assert [row[0] for row in sends(database)] == ["m1"]
 
 
 def test_messages_are_listed_page_by_page(database: Database) -> None:

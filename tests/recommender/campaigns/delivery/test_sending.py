@@ -162,6 +162,24 @@ def test_a_member_erased_between_plan_and_send_leaves_no_trace_in_the_outbox(dat
         assert fetch(connection, "SELECT unit FROM deliveries") == [(erasure.pseudonym,)]
 
 
+def test_a_member_erased_while_their_message_is_on_its_way_is_named_nowhere(database: Database) -> None:
+    settle_in(database)
+    put_out(database, message("m1"))
+
+    class Erasing(Provider):
+        def send(self, messages: Sequence[Outgoing], at: datetime) -> Sequence[Answer]:
+            with database.write() as connection:
+                erasure = request_erasure(connection, "m1", "admin", HashKey(b"0" * 16, 1), NOW)
+            sweep(database, erasure, NOW)
+            return super().send(messages, at)
+
+    sender(database, Erasing(), Clock()).send_some()
+    ((named, state),) = found(database).items()
+    assert named.startswith("erased:")
+    assert state == ("sent", None)
+    assert [row[0] for row in sends(database)] == [named]
+
+
 def test_who_is_kept_back_by_now_is_not_written_to(database: Database) -> None:
     settle_in(database, ["arm", "unit", "quarter", "fine"])
     with database.write() as connection:
