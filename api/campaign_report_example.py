@@ -55,6 +55,7 @@ EXAMPLE: dict[str, Any] = {
     "groups": {
         "treated": {"units": 6200, "members": 9000},
         "control": {"units": 690, "members": 1000},
+        "control_arm": "holdout",
         "left_out": [{"reason": "opted_out", "treated": 40, "control": 5}],
     },
     "sample_ratio": {"p_value": 0.96, "alarm": False, "expected_treated": 6201.0},

@@ -56,6 +56,7 @@ class GroupSizes(Answer):
 
     treated: GroupSize
     control: GroupSize
+    control_arm: Literal["holdout", "global_holdout"]
     left_out: list[LeftOut]
 
 

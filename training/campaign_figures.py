@@ -106,6 +106,8 @@ def _power(made: CampaignPlan) -> dict[str, Any] | None:
     treated, control = made.drawn.places
     got = np.unique(treated[made.plan.explored.plan.member_row])
     kept = control[made.would.offer_row >= 0]
+    own = kept[made.drawn.arms[kept] == HOLDOUT]
+    kept = own if len(own) else kept  # as the report compares
     rows = np.sort(np.concatenate((got, kept)))
     unit = np.unique([made.drawn.units[row] for row in rows.tolist()], return_inverse=True)[1] if len(rows) else rows
     arms = made.drawn.arms[rows] == TREATED

@@ -12,14 +12,17 @@ from sqlalchemy.engine import Connection
 
 from recommender.campaigns.campaign import Campaign
 from recommender.campaigns.effect import BoolVector, FloatVector, IntVector
-from recommender.campaigns.outbox import TREATED
+from recommender.campaigns.outbox import CONTROL_ARMS, TREATED
 from recommender.columns import LEARNED_KINDS
 from recommender.events import member_subject
+from recommender.experiments import BUCKETS
 from recommender.storage.erasure import PSEUDONYM
 from recommender.storage.members import member_kinds, unprofiled_members
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
+HOLDOUT, GLOBAL_HOLDOUT = CONTROL_ARMS
+_PERIODS = "SELECT starts_at, ends_at, share FROM holdout_periods"
 _MEMBERS = """
 SELECT member_id, unit, arm, propensity, offer_id, assigned_at FROM campaign_members WHERE campaign_id = ?
 ORDER BY member_id"""
@@ -47,7 +50,7 @@ class Assigned:
     unit: int64, the row of each one's unit.  units: how many there are.  treated: bool.
     propensity: float64, the chance to be treated.  offer: int64, the place in `offers`, -1: none.
     starts: int64, when each one's window begins, microseconds.  messages: int64, that were sent.
-    left_out: members not counted, (treated, controls), by reason.
+    left_out: members not counted, (treated, controls), by reason.  control: the arm that is compared with.
     """
 
     member_ids: tuple[str, ...]
@@ -60,6 +63,7 @@ class Assigned:
     starts: IntVector
     messages: IntVector
     left_out: Mapping[str, tuple[int, int]]
+    control: str = HOLDOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ class _Row:
     propensity: float
     offer_id: str | None
     starts: int
+    assigned: int
     messages: int = 0
 
 
@@ -86,12 +91,17 @@ def read_assigned(connection: Connection, campaign: Campaign, now: datetime) -> 
     """Return who is compared, as the groups were first drawn.
 
     With messages: members for whom one was put into the outbox, sent or not, since the same rules held for both
-    groups; each one's window begins when that was done. Without: members with an offer, or all where none has one, from
-    the campaign's start. Whoever opted out of profiling, is no consumer, was erased, or is one of a household whose
-    members are in different groups, is left out and counted.
+    groups; each one's window begins when that was done. Without: members with an offer, or all where none has one,
+    from the campaign's start. The controls are those whom the campaign itself kept back: whoever is in the global
+    holdout gets nothing of any campaign, while the treated do, so that they are controls only where a campaign has none
+    of its own. Whoever opted out of profiling, is no consumer, was erased, or is one of a household whose members are
+    in different groups, is left out and counted.
     """
     rows = _rows(connection, campaign, now)
-    barred = _barred(connection, rows, now)
+    control = HOLDOUT if any(row.arm == HOLDOUT for row in rows.values()) else GLOBAL_HOLDOUT
+    if control == HOLDOUT:
+        _forget_global(connection, rows)
+    barred = _barred(connection, rows, now, control)
     kept = {member: row for member, row in rows.items() if member not in barred}
     left_out: dict[str, list[int]] = {}
     for member, reason in barred.items():
@@ -110,6 +120,7 @@ def read_assigned(connection: Connection, campaign: Campaign, now: datetime) -> 
         starts=np.array([row.starts for row in kept.values()], np.int64),
         messages=np.array([row.messages for row in kept.values()], np.int64),
         left_out={reason: (counts[0], counts[1]) for reason, counts in sorted(left_out.items())},
+        control=control,
     )
 
 
@@ -138,21 +149,30 @@ def _rows(connection: Connection, campaign: Campaign, now: datetime) -> dict[str
     first = max(first, to_micros(campaign.starts_at))
     rows: dict[str, _Row] = {}
     for member, unit, arm, chance, offer, at, sent in fetch(connection, _MESSAGES, (campaign.campaign_id,)):
+        drawn = int(at)
         if member in assigned:
-            unit, arm, chance, planned, _ = assigned[member]
+            unit, arm, chance, planned, drawn = assigned[member]
             offer = offer or planned
-        rows[member] = _Row(unit, arm, chance, offer, max(int(at), first), int(sent))
+        rows[member] = _Row(unit, arm, chance, offer, max(int(at), first), int(drawn), int(sent))
     if not rows:
         offered = any(row[3] for row in assigned.values())
         rows = {
-            member: _Row(unit, arm, chance, offer, max(int(at), first))
+            member: _Row(unit, arm, chance, offer, max(int(at), first), int(at))
             for member, (unit, arm, chance, offer, at) in assigned.items()
             if offer or not offered
         }
     return {member: row for member, row in sorted(rows.items()) if row.starts <= limit}
 
 
-def _barred(connection: Connection, rows: Mapping[str, _Row], now: datetime) -> dict[str, str]:
+def _forget_global(connection: Connection, rows: Mapping[str, _Row]) -> None:
+    """Make the chances those of units that the global holdout of their quarter did not keep back."""
+    periods = [(int(start), int(end), float(share)) for start, end, share in fetch(connection, _PERIODS)]
+    for row in rows.values():
+        kept = next((share / BUCKETS for start, end, share in periods if start <= row.assigned < end), 0.0)
+        row.propensity = min(row.propensity / (1 - kept), 1.0) if kept < 1 else 0.0
+
+
+def _barred(connection: Connection, rows: Mapping[str, _Row], now: datetime, control: str) -> dict[str, str]:
     """Return who is left out, and why."""
     kinds, opted_out = member_kinds(connection), unprofiled_members(connection, now)
     found: dict[str, str] = {}
@@ -163,6 +183,8 @@ def _barred(connection: Connection, rows: Mapping[str, _Row], now: datetime) -> 
             found[member] = "no_consumer"
         elif member in opted_out:
             found[member] = "opted_out"
+        elif row.arm not in (TREATED, control):
+            found[member] = "global_holdout"
         elif not 0 < row.propensity < 1:
             found[member] = "not_randomised"
     arms: dict[str, set[bool]] = {}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recommender.campaigns.assigned import Assigned, Funnel
+from recommender.campaigns.assigned import GLOBAL_HOLDOUT, Assigned, Funnel
 from recommender.campaigns.bought import MICROS_PER_DAY
 from recommender.campaigns.effect import (
     RATIO_ALARM,
@@ -135,6 +135,8 @@ def _reasons(observed: Observed, effect: Effect, alarm: bool) -> list[str]:
         found.append("interval_holds_zero")
     if alarm:
         found.append("sample_ratio")
+    if len(assigned.member_ids) and assigned.control == GLOBAL_HOLDOUT:
+        found.append("global_control")
     if _ends(observed) > observed.until:
         found.append("window_open")
     return found
@@ -178,7 +180,7 @@ def _groups(observed: Observed, units: Units) -> Document:
         {"reason": reason, "treated": counts[0], "control": counts[1]}
         for reason, counts in observed.assigned.left_out.items()
     ]
-    return {**sizes, "left_out": left}
+    return {**sizes, "control_arm": observed.assigned.control, "left_out": left}
 
 
 def _measured(found: Measured) -> Document:

@@ -184,6 +184,11 @@ REASONS: Mapping[str, Text] = {
         "The groups are not of the sizes that were drawn: no figure is to be trusted.",
         "两组规模与随机分组不符：所有数字均不可信。",
     ),
+    "global_control": Text(
+        "The campaign kept nobody back itself: compared with the global holdout, the effect is that of all campaigns of"
+        " the time together.",
+        "本活动没有自己的对照组：与全局对照组比较，所得为同期全部活动的合计效果。",
+    ),
     "window_open": Text(
         "The window has not ended for everybody: figures will change.", "统计窗口尚未全部结束：数字仍会变化。"
     ),
@@ -198,6 +203,7 @@ SEGMENT_NAMES: Mapping[str, Text] = {
 
 LEFT_OUT: Mapping[str, Text] = {
     "erased": Text("erased", "已删除"),
+    "global_holdout": Text("in the global holdout, which gets nothing of any campaign", "全局对照组（不参与任何活动）"),
     "mixed_household": Text("a household in both groups", "同一家庭分属两组"),
     "no_consumer": Text("no consumer", "非普通消费者"),
     "not_randomised": Text("not randomised", "未随机分组"),

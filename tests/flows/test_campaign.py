@@ -151,7 +151,7 @@ def test_over_http(shop: Shop) -> None:
         treated = [one for one, arm in wanted.items() if arm == "treated"]
         assert report["funnel"]["treated"]["queued"] == len(treated)
         assert report["groups"]["treated"]["members"] == len(treated)
-        assert report["groups"]["control"]["members"] == len(wanted) - len(treated)
+        assert report["groups"]["control"]["members"] == sum(arm == "holdout" for arm in wanted.values())
         assert report["planned"]["profit_cents"]["value"] == plan["figures"]["expected_profit_cents"]["mean"]
         assert report["verdict"]["because"][-1] == "window_open"
         version = author.done("POST", "/spring:pause", {"reason": "A look."})["version"]

@@ -102,6 +102,7 @@ def households(raw: Raw, window: timedelta, contact: float, zone: ZoneInfo) -> d
         start[member] = min(start.get(member, row["created_at"]), row["created_at"])
         sent[member] += row["state"] in ("sent", "delivered")
     start = {one: at for one, at in start.items() if kinds[one] == "consumer" and one not in raw.opted_out}
+    start = {one: at for one, at in start.items() if arm_of[one]["arm"] != "global_holdout"}
     arms: dict[str, set[bool]] = defaultdict(set)
     for member in start:
         arms[arm_of[member]["unit"]].add(arm_of[member]["arm"] == "treated")

@@ -15,7 +15,13 @@ from sqlalchemy.engine import Connection
 
 from recommender.events import Event, EventKind, member_subject, subject_key
 from recommender.settings import CoreSettings
-from recommender.storage.campaign_tables import campaign_members, campaign_plans, campaign_states, deliveries
+from recommender.storage.campaign_tables import (
+    campaign_members,
+    campaign_plans,
+    campaign_states,
+    deliveries,
+    holdout_periods,
+)
 from recommender.storage.database import Database
 from recommender.storage.event_log import log_schema, open_event_log, register
 from recommender.storage.events import LOG_COLUMNS, append_events, content_hash
@@ -26,7 +32,8 @@ from tests.factories import NOW
 
 START = NOW - timedelta(days=40)
 WINDOW_DAYS = 28
-CHANCE = 0.6
+GLOBAL_SHARE, OWN_CHANCE = 0.1, 0.6
+CHANCE = (1 - GLOBAL_SHARE) * OWN_CHANCE
 CONTACT_CENTS = 7
 CAMPAIGN = "spring"
 ITEMS = (
@@ -45,6 +52,15 @@ OFFERS = (
     {"offer_id": "all", "kind": "percent_off", "value": 1000},
 )
 OPTED_OUT, EMPLOYEE, ERASED = "m007", "m008", "erased:77"
+
+
+PERIOD = {
+    "period": "2026Q1",
+    "starts_at": START - timedelta(days=20),
+    "ends_at": START + timedelta(days=70),
+    "share": round(10_000 * GLOBAL_SHARE),
+    "salt": "quarter",
+}
 
 
 @dataclass(slots=True)
@@ -70,7 +86,7 @@ def make_rows(seed: int = 5, members: int = 150, lift: float = 0.25) -> Rows:
         household = f"h{number // 3:03d}" if number % 3 else None
         if household is None or unit != f"household:{household}":
             unit = member_subject(member) if household is None else f"household:{household}"
-            arm = "treated" if rng.random() < CHANCE else rng.choice(["holdout", "global_holdout"])
+            arm = _draw(rng)
             habit = rng.lognormvariate(0, 0.6)
         kind = "employee" if member == EMPLOYEE else "consumer"
         rows.members.append(
@@ -97,6 +113,13 @@ def make_rows(seed: int = 5, members: int = 150, lift: float = 0.25) -> Rows:
     rows.messages.append(_message(ERASED, member_subject(ERASED), "treated", "dairy", START, "sent", None))
     rows.messages.append(_message("m001", "household:h000", "treated", "dairy", START, "sent", None, test=True))
     return rows
+
+
+def _draw(rng: random.Random) -> str:
+    """Draw a group: the global holdout first, then the campaign's own."""
+    if rng.random() < GLOBAL_SHARE:
+        return "global_holdout"
+    return "treated" if rng.random() < OWN_CHANCE else "holdout"
 
 
 def _assign(rows: Rows, rng: random.Random, member: str, unit: str, arm: str) -> None:
@@ -258,6 +281,7 @@ def write_rows(database: Database, settings: CoreSettings, rows: Rows) -> None:
             upsert(connection, table, found, NOW)
         connection.execute(campaign_states.insert(), [_state()])
         connection.execute(campaign_plans.insert(), [_plan()])
+        connection.execute(holdout_periods.insert(), [PERIOD])
         for into, values in (
             (campaign_members, rows.groups),
             (deliveries, rows.messages),

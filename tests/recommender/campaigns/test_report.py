@@ -29,9 +29,9 @@ from tests.recommender.campaigns.recomputed import (
 )
 from tests.recommender.campaigns.report_world import (
     CAMPAIGN,
-    CHANCE,
     CONTACT_CENTS,
     OPTED_OUT,
+    OWN_CHANCE,
     START,
     WINDOW_DAYS,
     Rows,
@@ -101,13 +101,15 @@ def test_groups_and_messages_are_counted(sqlite_database: Database, settings: Co
     for name, treated in (("treated", True), ("control", False)):
         inside = [one for one in ones if one.treated is treated]
         assert groups[name] == {"units": len(inside), "members": sum(one.members for one in inside)}
+    kept_from_all = [row["member_id"] for row in rows.groups if row["arm"] == "global_holdout"]
     assert {row["reason"]: row["treated"] + row["control"] for row in groups["left_out"]} == {
         "erased": 1,
+        "global_holdout": len(kept_from_all),
         "mixed_household": 2,
         "no_consumer": 1,
         "opted_out": 1,
     }
-    assert report["sample_ratio"]["expected_treated"] == pytest.approx(CHANCE * len(ones))
+    assert report["sample_ratio"]["expected_treated"] == pytest.approx(OWN_CHANCE * len(ones))
     assert not report["sample_ratio"]["alarm"]
     real = [row for row in rows.messages if not row["test"]]
     funnel = report["funnel"]
@@ -157,7 +159,7 @@ def test_what_happened_later_is_not_known_yet(sqlite_database: Database, setting
 def test_groups_of_the_wrong_sizes_say_nothing(sqlite_database: Database, settings: CoreSettings) -> None:
     rows = make_rows()
     for row in rows.groups:
-        row["propensity"] = 0.9
+        row["propensity"] = 0.81
     write_rows(sqlite_database, settings, rows)
     report: Any = read_report(sqlite_database, settings, CAMPAIGN, NOW)
     assert report["sample_ratio"]["alarm"]
@@ -172,9 +174,24 @@ def test_without_messages_the_groups_are_as_assigned(sqlite_database: Database, 
     write_rows(sqlite_database, settings, rows)
     report: Any = read_report(sqlite_database, settings, CAMPAIGN, NOW)
     counted = report["groups"]["treated"]["members"] + report["groups"]["control"]["members"]
-    assert counted == 149 - 4
+    assert counted == sum(row["arm"] != "global_holdout" for row in rows.groups[1:]) - 4
     assert report["window"]["from"] == START.isoformat()
     assert report["costs"]["contact_cents"] == 0
+
+
+def test_only_without_a_holdout_of_its_own_the_global_one_is_the_control(
+    sqlite_database: Database, settings: CoreSettings
+) -> None:
+    rows = make_rows()
+    for row in rows.groups:
+        row["arm"] = "treated" if row["arm"] == "holdout" else row["arm"]
+        row["propensity"] = 0.9
+    write_rows(sqlite_database, settings, rows)
+    report: Any = read_report(sqlite_database, settings, CAMPAIGN, NOW)
+    assert report["groups"]["control_arm"] == "global_holdout"
+    assert "global_control" in report["verdict"]["because"]
+    units = report["groups"]["treated"]["units"] + report["groups"]["control"]["units"]
+    assert report["sample_ratio"]["expected_treated"] == pytest.approx(0.9 * units)
 
 
 def test_an_unknown_campaign(sqlite_database: Database, settings: CoreSettings) -> None:
