@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from recommender.campaigns.holdout import ARMS, TREATED
+from recommender.campaigns.holdout import ARMS, HOLDOUT, TREATED
 from recommender.campaigns.power import design_of, remedies, smallest_effect
 from recommender.coupons.order_lines import MINUTES_PER_DAY
 from recommender.experiments import BUCKETS
