@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from recommender.bundle import Bundle
 from recommender.campaigns.audience import Rules, Selection, select
 from recommender.campaigns.audience_conditions import Everyone
-from recommender.campaigns.audience_preview import NOTES, notes_of, parts_of, rank_members, sample_of
+from recommender.campaigns.audience_preview import NOTES, in_parts, notes_of, rank_members, sample_of
 from recommender.campaigns.audience_store import Audience, check_expression, get_audience
 from recommender.campaigns.audience_terms import Expression, Goods, Ground
 from recommender.campaigns.card_files import CardColumn
@@ -55,7 +55,8 @@ class Desk:
 
     def preview(self, connection: Connection, asked: Question, now: datetime) -> Json:
         """Answer a preview, in a snapshot of the database. Raises: InputError, NotFoundError, ConflictError."""
-        ground, expression = self.ground(connection, now), _expression(connection, asked)
+        ground = self.ground(connection, now)
+        expression, parts = in_parts(ground, _expression(connection, asked))
         rules = self.rules(connection, ground, asked.purpose, asked.channel, asked.caps)
         found = select(ground, expression, rules)
         since = events_since(ground.features, connection)
@@ -64,7 +65,7 @@ class Desk:
             "units": found.count_units(),
             "matched": found.matched,
             "left_out": {str(reason): count for reason, count in found.left_out.items()},
-            "parts": [asdict(part) for part in parts_of(ground, expression)],
+            "parts": [asdict(part) for part in parts],
             "sample": [asdict(one) for one in sample_of(ground, found, asked.sample)],
             "notes": [
                 {"code": code, "text": NOTES[code][asked.language].format(count=since)}

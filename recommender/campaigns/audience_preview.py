@@ -56,15 +56,25 @@ class Sampled:
     spend_cents: int
 
 
-def parts_of(ground: Ground, expression: Expression, path: str = "expression") -> list[Part]:
-    """Return how many members each part of an `and` or `or` holds for."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """An expression that was asked already."""
+
+    found: BoolVector
+
+    def mask(self, _ground: Ground) -> BoolVector:
+        """As Expression.mask."""
+        return self.found
+
+
+def in_parts(ground: Ground, expression: Expression, path: str = "expression") -> tuple[Expression, list[Part]]:
+    """Return an expression, and how many members each part of its outermost `and` or `or` holds for; asked once."""
     if not isinstance(expression, All | AnyOf):
-        return []
-    name = "and" if isinstance(expression, All) else "or"
-    return [
-        Part(f"{path}.{name}[{number}]", int(np.count_nonzero(part.mask(ground))))
-        for number, part in enumerate(expression.parts)
-    ]
+        return expression, []
+    name, join = ("and", np.logical_and) if isinstance(expression, All) else ("or", np.logical_or)
+    masks = [part.mask(ground) for part in expression.parts]
+    parts = [Part(f"{path}.{name}[{number}]", int(np.count_nonzero(mask))) for number, mask in enumerate(masks)]
+    return Answered(np.asarray(join.reduce(masks), bool)), parts
 
 
 def notes_of(selection: Selection, written_since: int) -> list[str]:
