@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from api.settings import ServiceSettings
+from recommender.campaigns.feature_age import is_due
+from recommender.campaigns.feature_files import current_generation, read_features
 from recommender.coupons.ledger import check_books
 from recommender.coupons.supervision import frozen_offers
 from recommender.errors import MemberwiseError
@@ -84,6 +86,7 @@ def examine(settings: ServiceSettings, environ: Mapping[str, str], now: datetime
     if database is not None:
         checks.append(("database", _database))
     current: list[Check] = [("keys", _keys), ("event log", _event_log), ("stock", _stock), ("coupons", _coupons)]
+    current.append(("audiences", _audiences))
     checks += current if _is_current(patient) else []
     checks += [("bundle", _bundle), ("spool", _spool), ("disk", _disk), ("clock", _clock)]
     for subject, check in checks:
@@ -292,6 +295,22 @@ def _coupons(patient: Patient) -> Iterator[Finding]:
     if frozen:
         names = ", ".join(f"{offer_id} ({reason})" for offer_id, reason in frozen)
         yield Finding(State.WARN, "coupons", f"Frozen offers: {names}", "Look into it; then unfreeze them.")
+
+
+def _audiences(patient: Patient) -> Iterator[Finding]:
+    assert patient.database is not None
+    settings, advice = patient.settings, "Is `memberwise worker` running? Or run `memberwise audiences refresh`."
+    if current_generation(settings.home) is None:
+        yield Finding(State.OK, "audiences", "no features of members yet")
+        return
+    try:
+        facts = read_features(settings.home).facts
+    except MemberwiseError as error:
+        yield Finding(State.WARN, "audiences", str(error), advice)
+        return
+    detail = f"features of {facts.built_at.astimezone(settings.zone):%Y-%m-%d %H:%M}"
+    late = settings.audience_seconds and is_due(patient.database, settings, 2 * settings.audience_seconds, patient.now)
+    yield Finding(State.WARN if late else State.OK, "audiences", detail, advice if late else "")
 
 
 def _disk(patient: Patient) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import pytest
 
 from api.doctor import State, examine
 from api.settings import ServiceSettings
+from recommender.campaigns.feature_refresh import refresh_features
 from recommender.coupons.coupon_rows import add_coupons
 from recommender.coupons.wallet import Coupon, Status
 from recommender.events import Event, EventKind
@@ -15,6 +16,7 @@ from recommender.storage.database import open_database
 from recommender.storage.event_log import open_event_log
 from recommender.storage.events import append_events
 from recommender.storage.keys import create_key
+from recommender.storage.upserts import upsert
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
@@ -163,4 +165,19 @@ def test_coupons_whose_books_do_not_balance_and_frozen_offers(settings: ServiceS
         coupon = Coupon("c1", "o1", "m1", None, Status.ISSUED, False, NOW, None)
         add_coupons(connection, [coupon])
     assert states(settings)["coupons"] is State.FAIL
+    database.dispose()
+
+
+def test_features_of_members_that_are_old_or_damaged_are_told(settings: ServiceSettings) -> None:
+    database = open_database(settings)
+    assert states(settings)["audiences"] is State.OK
+    refresh_features(database, settings, NOW)
+    assert states(settings, now=NOW + timedelta(days=1))["audiences"] is State.OK
+    with database.write() as connection:
+        upsert(connection, "members", [{"member_id": "m1"}], NOW)
+    assert states(settings, now=NOW + timedelta(hours=1))["audiences"] is State.OK
+    assert states(settings, now=NOW + timedelta(days=1))["audiences"] is State.WARN
+    (manifest,) = (settings.home / "member_features").glob("*/manifest.json")
+    manifest.write_text("{")
+    assert states(settings)["audiences"] is State.WARN
     database.dispose()
