@@ -82,6 +82,10 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "no_history": ("Nothing is known of them yet", "暂无购买记录"),
 }
 _WARNINGS: Mapping[str, tuple[str, str]] = {
+    "only_whom_the_event_meets_gets_an_offer": (
+        "These figures are of everybody; only members whom the event meets get an offer, within the budget.",
+        "以上为全体会员的数字；只有触发事件的会员才会在预算内获得优惠。",
+    ),
     "nobody_gets_an_offer": (
         "Nobody gets an offer: none is expected to earn more than it costs.",
         "没有会员获得优惠：预计收益均低于成本。",

@@ -14,9 +14,11 @@ from api.children import Child
 from api.coupon_rules import wallet_rules
 from api.delivery_worker import DeliveryThread, tend_deliveries
 from api.settings import ServiceSettings
+from recommender.campaigns.daily import due_members
 from recommender.campaigns.feature_age import is_due
 from recommender.campaigns.plans import waiting_plans
 from recommender.campaigns.running import advance
+from recommender.campaigns.triggering import trigger
 from recommender.coupons.codes import prune_codes
 from recommender.coupons.counters import prune_claims
 from recommender.coupons.offline import follow_external
@@ -44,6 +46,7 @@ FOLLOW_EVERY = timedelta(minutes=1)
 RENEW_EVERY = timedelta(seconds=30)
 PLAN_EVERY = timedelta(seconds=5)
 CAMPAIGN_EVERY = timedelta(seconds=1)
+TRIGGER_EVERY = timedelta(seconds=5)
 PLAN = ("offers", "plan", "--requested")
 """The command that makes plans; it needs what only training installs."""
 WORKER = "worker"
@@ -167,9 +170,21 @@ def plan_campaigns(database: Database, child: Child, now: datetime) -> None:
         child.start()
 
 
+def trigger_campaigns(database: Database, settings: ServiceSettings, now: datetime) -> int:
+    """Let triggered campaigns speak where their events came; return how many messages were decided on."""
+    return trigger(
+        database,
+        settings.home,
+        lambda moment: moment.astimezone(settings.zone).date().isoformat(),
+        lambda one, campaign, moment: due_members(database, settings, one, campaign, moment),
+        now,
+    )
+
+
 def _campaign_tasks(settings: ServiceSettings, database: Database, planner: Child) -> list[Task]:
     return [
         Task("plan_campaigns", PLAN_EVERY, lambda now: plan_campaigns(database, planner, now)),
+        Task("trigger_campaigns", TRIGGER_EVERY, lambda now: trigger_campaigns(database, settings, now)),
         Task("advance_campaigns", CAMPAIGN_EVERY, lambda now: advance(database, now, settings.zone)),
     ]
 

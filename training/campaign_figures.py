@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from recommender.campaigns.holdout import ARMS, HOLDOUT, TREATED
 from recommender.campaigns.power import design_of, remedies, smallest_effect
+from recommender.campaigns.settings import Kind
 from recommender.coupons.order_lines import MINUTES_PER_DAY
 from recommender.experiments import BUCKETS
 from recommender.storage.holdouts import Period
@@ -171,6 +172,8 @@ def _warnings(made: CampaignPlan, power: dict[str, Any] | None, now: datetime) -
     campaign, figures, told = made.terms.campaign, made.plan.figures, []
     if figures.reach == 0:
         told.append("nobody_gets_an_offer")
+    if campaign.kind is Kind.TRIGGERED:
+        told.append("only_whom_the_event_meets_gets_an_offer")
     if made.terms.unusable:
         told.append("some_offers_cannot_be_given")
     if any(offer.valid_until is not None and offer.valid_until < campaign.ends_at for offer in made.terms.offers):

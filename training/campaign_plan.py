@@ -22,6 +22,7 @@ from recommender.campaigns.assignments import clear_offers, forget_assignments, 
 from recommender.campaigns.campaign import Campaign
 from recommender.campaigns.holdout import ARMS, TREATED, Arms, Draw, read_units
 from recommender.campaigns.plans import PlanJob, finish_plan, tell_progress
+from recommender.campaigns.settings import Kind
 from recommender.campaigns.store import get_campaign
 from recommender.coupons.decisions import decide_why
 from recommender.coupons.eligibility import BoolMatrix, CodeMatrix, Eligibility, LeftOut, read_eligibility, read_tenure
@@ -180,7 +181,8 @@ def read_terms(place: Place, campaign_id: str, now: datetime) -> Terms:
         if not offers:
             raise no_offer(ask, unusable)
         left = tuple(stock_left(connection, offer) for offer in offers)
-        budget = budget_left(connection, ask)
+        # Of a triggered campaign everybody's best offer is kept; what the budget allows is decided at the event.
+        budget = None if campaign.kind is Kind.TRIGGERED else budget_left(connection, ask)
     draw = Draw(campaign.salt, round(settings.holdout_share * BUCKETS), period)
     contact = settings.contact_cents - place.settings.contact_cost_cents if settings.contact_cents else 0.0
     return Terms(campaign, ask, offers, unusable, budget, left, draw, contact, fairness)

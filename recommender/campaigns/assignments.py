@@ -45,6 +45,10 @@ DELETE FROM holdout_units WHERE scope = ? AND unit IN (
 _PAGE = """
 SELECT member_id, unit, arm, propensity, offer_id, offer_propensity, profit_cents, cost_cents FROM campaign_members
 WHERE campaign_id = ? AND member_id > ? ORDER BY member_id LIMIT ?"""
+_NAMED = """
+SELECT member_id, unit, arm, propensity, offer_id, offer_propensity, profit_cents, cost_cents FROM campaign_members
+WHERE campaign_id = ? AND member_id IN ({marks})"""
+MOST_NAMED = 400
 _COUNT = "SELECT arm, COUNT(*), COUNT(offer_id) FROM campaign_members WHERE campaign_id = ? GROUP BY arm"
 
 
@@ -129,6 +133,16 @@ def read_assignments(
 ) -> list[Assignment]:
     """Return the members with ids after one, in their order."""
     return [_assignment(row) for row in fetch(connection, _PAGE, (campaign_id, after, limit))]
+
+
+def find_assignments(connection: Connection, campaign_id: str, member_ids: Sequence[str]) -> dict[str, Assignment]:
+    """Return those of some members who have a group in a campaign, by id."""
+    found: dict[str, Assignment] = {}
+    for start in range(0, len(member_ids), MOST_NAMED):
+        named = member_ids[start : start + MOST_NAMED]
+        rows = fetch(connection, _NAMED.replace("{marks}", marks(len(named))), (campaign_id, *named))
+        found |= {row[0]: _assignment(row) for row in rows}
+    return found
 
 
 def all_assignments(database: Database, campaign_id: str) -> Iterator[list[Assignment]]:

@@ -13,8 +13,10 @@ import pytest
 
 from recommender.campaigns.assignments import all_assignments, count_assignments
 from recommender.campaigns.campaign import By, Campaign, CampaignTerms
+from recommender.campaigns.daily import due_members
 from recommender.campaigns.holdout import Arm, bucket_of
 from recommender.campaigns.lifecycle import Action, Status
+from recommender.campaigns.occasions import Event, Trigger
 from recommender.campaigns.plans import PlanStatus, get_plan, latest_plan, request_plan, take_plan, waiting_plans
 from recommender.campaigns.running import advance
 from recommender.campaigns.store import change_terms, create_campaign, get_campaign, move, read_timeline
@@ -356,3 +358,28 @@ def test_a_recurring_campaign_is_planned_anew_for_each_occasion_and_groups_stay(
 def waiting_plans_of(place: Place, now: datetime) -> int:
     with place.database.read() as connection:
         return waiting_plans(connection, now)
+
+
+def test_of_a_triggered_campaign_everybodys_best_offer_is_kept_and_days_find_their_members(shop: Place) -> None:
+    with shop.database.write() as connection:
+        put_transport(connection, "push", "file", {}, True, "test", NOW)
+        consents = [{"member_id": one, "purpose": "push", "granted": True, "at": NOW} for one in MEMBERS]
+        upsert(connection, "consents", consents, NOW)
+    base = {"transport": "push", "message": {"texts": {"en": {"body": "{offer}"}}}, "explore": 0}
+    # A budget of one cent would be enough for hardly anybody; of whom the event meets nobody knows yet.
+    settings = base | {"trigger": {"event": "lapsed", "days": 3}}
+    campaign = create(shop.database, budget_cents=1, settings=settings)
+    figures = plan(shop)
+    assert figures["reach"] > 20
+    assert "only_whom_the_event_meets_gets_an_offer" in figures["warnings"]
+    lapsed = Trigger(Event.LAPSED, 0, 3, 7)
+    last: dict[str, datetime] = {}
+    for event in purchases():
+        member = str(event.subject).removeprefix("member:")
+        last[member] = max(event.occurred_at, last.get(member, event.occurred_at))
+    days = {member: (NOW.date() - at.date()).days for member, at in last.items()}
+    found = due_members(shop.database, shop.settings, lapsed, campaign, NOW)
+    assert list(found) == sorted(member for member, number in days.items() if number >= 3)
+    due = due_members(shop.database, shop.settings, Trigger(Event.DUE_AGAIN, 0, 5, 7), campaign, NOW)
+    assert set(due) <= set(MEMBERS)
+    assert list(due) == sorted(due)
