@@ -49,7 +49,7 @@ format: $(ready) ## put the code into the house format
 docs: $(ready) ## write docs/settings.md from the settings in the code
 	$(bin)/python -m tests.settings_page
 
-bench: $(ready) ## measure ingest, training, lists for many members and serving, and print the figures
+bench: $(ready) ## measure ingest, training, lists for many members, coupons and serving, and print the figures
 	$(bin)/python -m tests.benchmarks $(ARGS)
 
 soak: $(ready) ## the wallet's limits against 64 callers, ROUNDS times (1,000); simulated campaigns, REPLICATIONS (500); workers killed while they deliver, KILLS times 4 (10)

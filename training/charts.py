@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 640, 240
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 30
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 12, 30
 TICKS = 4
 LABEL_WIDTH = 36
 Point = tuple[float, float, float, float, str]
@@ -63,6 +64,7 @@ def column_chart(series: Mapping[str, Sequence[float]], labels: Sequence[str]) -
             for group, value in enumerate(values)
         ],
         "ticks": _ticks(top),
+        "digits": _digits(top),
         "labels": [{"x": round(LEFT + step * (group + 0.5), 1), "text": text} for group, text in enumerate(labels)],
     }
 
@@ -110,6 +112,11 @@ def _y(value: float, top: float) -> float:
 def _ticks(top: float) -> list[dict[str, Any]]:
     values = [top * number / TICKS for number in range(TICKS + 1)]
     return [{"y": round(_y(value, top), 1), "value": value} for value in values]
+
+
+def _digits(top: float) -> int:
+    """Return how many decimals tell the ticks of an axis apart."""
+    return max(2, -math.floor(math.log10(top / TICKS)))
 
 
 def _path(spots: Sequence[tuple[float, float]]) -> str:

@@ -15,6 +15,7 @@ from tests.benchmarks.allocation import measure_allocation
 from tests.benchmarks.audiences import measure_audiences
 from tests.benchmarks.batch import measure_batch
 from tests.benchmarks.choices import Sizes, retail_options, workspace
+from tests.benchmarks.coupons import measure_coupons
 from tests.benchmarks.delivery import measure_delivery
 from tests.benchmarks.ingest import measure_ingest, measure_large_ingest
 from tests.benchmarks.results import Result
@@ -34,15 +35,29 @@ AUDIENCES = "audiences"
 """The measurement of previews, on generated members."""
 DELIVERY = "delivery"
 """The measurement of messages, on an empty database of each kind."""
+COUPONS = "coupons"
+"""The measurement of slates with coupons, on a small world whose campaign runs now."""
 SERVE = "serve"
 """The measurement on a retailer of chosen sizes."""
 SIZES = "0.3M,1M,3M"
 LARGE = 10_000_000
-ROUNDS = {"ingest": 5, "train": 3, "batch": 3, SERVE: 3, WALLET: 3, DELIVERY: 3, ALLOCATION: 1, AUDIENCES: 3}
+ROUNDS = {
+    "ingest": 5,
+    "train": 3,
+    "batch": 3,
+    SERVE: 3,
+    WALLET: 3,
+    DELIVERY: 3,
+    ALLOCATION: 1,
+    AUDIENCES: 3,
+    COUPONS: 3,
+}
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, SERVE]))
+@click.argument(
+    "names", nargs=-1, type=click.Choice([*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, COUPONS, SERVE])
+)
 @click.option("--sizes", type=Sizes(), default=SIZES, show_default=True, help="Numbers of events, but for serve.")
 @click.option("--rounds", type=click.IntRange(1), help="Repetitions of each measurement; by default a few.")
 @click.option("--large", is_flag=True, help="With ingest: also load 10 M events once.")
@@ -70,13 +85,15 @@ def main(
     results: list[Result] = []
     with workspace(folder) as place:
         shops = [Shop(place / str(size), size) for size in sizes]
-        for name in dict.fromkeys(names or [*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, SERVE]):
+        for name in dict.fromkeys(names or [*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, COUPONS, SERVE]):
             turns = rounds or ROUNDS[name]
             if name == SERVE:
                 shop, growing = growing_shops(place, retail, grow_members or (), grow_items or ())
                 results += measure_serve(shop, growing, turns)
             elif name == WALLET:
                 results.append(measure_wallet(place, turns))
+            elif name == COUPONS:
+                results.append(measure_coupons(place, turns))
             elif name == AUDIENCES:
                 results.append(measure_audiences(place, audience_members, turns))
             elif name == DELIVERY:

@@ -47,17 +47,17 @@ class Site:
 
     def load(self, file: Path, connections: int, rate: float = 0.0, seconds: float = SECONDS) -> Figures:
         """Load the service with the requests of a file and return the client's figures."""
-        return _load(self.service, file, connections, rate, seconds, self.shop.folder)
+        return load_server(self.service, file, connections, rate, seconds)
 
     def load_empty(self, connections: int, rate: float = 0.0) -> Figures:
         """Load the empty route."""
         file = write_questions(self.shop.folder / "empty.requests", [f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n"])
-        return _load(self.empty, file, connections, rate, SECONDS, self.shop.folder)
+        return load_server(self.empty, file, connections, rate, SECONDS)
 
     def send_once(self, requests: Sequence[str], connections: int, seconds: float = 60.0) -> Figures:
         """Send each request once and return the client's figures."""
         file = write_questions(self.shop.folder / "once.requests", requests)
-        return _load(self.service, file, connections, 0.0, seconds, self.shop.folder, once=True)
+        return load_server(self.service, file, connections, 0.0, seconds, once=True)
 
     def write(self, name: str, requests: Sequence[str]) -> Path:
         """Keep requests for the load client, after the first of them was answered with 200.
@@ -110,9 +110,15 @@ def describe_machine() -> str:
     return f"{processors} processors, load average {load:.1f}, Python {python}"
 
 
-def _load(
-    server: Server, file: Path, connections: int, rate: float, seconds: float, folder: Path, once: bool = False
+def load_server(
+    server: Server, file: Path, connections: int, rate: float, seconds: float, once: bool = False
 ) -> Figures:
+    """Load a server with the requests of a file and return the client's figures.
+
+    Args:
+        rate: requests per second; 0: as many as it answers.
+        once: each request is sent once.
+    """
     words = [str(server.port), str(connections), str(seconds), str(file), str(rate), "once" if once else ""]
     done = subprocess.run(module("load_client", *words), stdout=subprocess.PIPE, check=True)
     figures: Figures = json.loads(done.stdout)

@@ -36,3 +36,9 @@ def test_columns_stand_side_by_side_on_the_floor() -> None:
     assert second["height"] == pytest.approx(HEIGHT - BOTTOM - TOP)
     assert first["x"] < third["x"] < second["x"] < fourth["x"]
     assert all(part["y"] + part["height"] == pytest.approx(HEIGHT - BOTTOM) for part in chart["columns"])
+
+
+def test_ticks_of_small_shares_are_told_apart() -> None:
+    assert column_chart({"one": [0.4]}, ["a"])["digits"] == 2
+    assert column_chart({"one": [0.0238]}, ["a"])["digits"] == 3
+    assert column_chart({"one": [0.001]}, ["a"])["digits"] == 4
