@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
@@ -21,6 +21,7 @@ from recommender.campaigns.guide_acts import (
     contacts_of,
     latest_acts,
     latest_messages,
+    tasks_of,
 )
 from recommender.campaigns.live_features import units_contacted
 from recommender.campaigns.live_members import events_since
@@ -68,6 +69,7 @@ def followups_body(services: Services, call: Call, guide_id: str, store_id: str 
         contacted = contacts_of(connection, guide_id, today)
         room = max(settings.guide_capacity - contacted, 0)
         chosen = _choose(connection, services, call, customers, room)
+        tasks = tasks_of(connection, guide_id)
         written = events_since(ground.features, connection)
         messages = latest_messages(connection, [customers.member_ids[at] for at in chosen.places])
     slates = _slates(services, call, [customers.member_ids[at] for at in chosen.places], store_id, items)
@@ -82,6 +84,7 @@ def followups_body(services: Services, call: Call, guide_id: str, store_id: str 
         "day": today.isoformat(),
         "capacity": settings.guide_capacity,
         "contacted": contacted,
+        "tasks": [asdict(task) | {"since": task.since.isoformat()} for task in tasks],
         "followups": [one | {"position": position} for position, one in enumerate(followups, 1)],
         "waiting": chosen.waiting,
         "left_out": {str(reason): count for reason, count in customers.selection.left_out.items()},

@@ -94,6 +94,17 @@ _FOLLOWUP: JsonDict = {
 }
 
 
+class TaskAnswer(Answer):
+    """A message of a campaign that the guide is asked to pass on."""
+
+    message_id: str
+    member_id: str
+    campaign_id: str
+    offer_id: str | None
+    coupon_id: str | None
+    since: str
+
+
 class FollowupsAnswer(Answer):
     """A guide's customers of today, best first."""
 
@@ -105,6 +116,16 @@ class FollowupsAnswer(Answer):
                     "day": "2026-03-20",
                     "capacity": 20,
                     "contacted": 4,
+                    "tasks": [
+                        {
+                            "message_id": "9f0c2a",
+                            "member_id": "1010",
+                            "campaign_id": "spring",
+                            "offer_id": "dairy-10",
+                            "coupon_id": "c-1",
+                            "since": "2026-03-20T01:00:00+00:00",
+                        }
+                    ],
                     "followups": [_FOLLOWUP],
                     "waiting": 33,
                     "left_out": {"erased": 0, "kind": 2, "opted_out": 5, "no_consent": 71, "held_out": 3, "capped": 6},
@@ -124,6 +145,7 @@ class FollowupsAnswer(Answer):
     day: str
     capacity: Annotated[int, Field(description="Customers that a guide can contact on one day.")]
     contacted: Annotated[int, Field(description="Of these, contacted today, or tasks of campaigns.")]
+    tasks: Annotated[list[TaskAnswer], Field(description="Of campaigns, that wait for the guide.")]
     followups: list[Followup]
     waiting: Annotated[int, Field(description="Customers who are worth a word and for whom there is no room today.")]
     left_out: LeftOutCounts
@@ -146,6 +168,9 @@ class FollowupAct(Body):
     reason: Annotated[Text | None, Field(min_length=1, max_length=200)] = None
     recommendation_id: Id | None = None
     coupon_id: Id | None = None
+    message_id: Annotated[
+        Id | None, Field(description="The campaign's task that this was: done confirms it, skip declines it.")
+    ] = None
 
     @model_validator(mode="after")
     def _reason(self) -> FollowupAct:

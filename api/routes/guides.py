@@ -41,6 +41,7 @@ def record_followup(services: Services, call: Call, guide_id: str, body: Followu
         body.reason,
         body.recommendation_id,
         body.coupon_id,
+        body.message_id,
     )
     with services.database.read(snapshot=True) as connection:
         consented = has_consented(desk_of(services).ground(connection, call.now), body.member_id)
@@ -60,13 +61,13 @@ own rhythm times `MEMBERWISE_GUIDE_EFFECT`, which is an assumption and flagged. 
 today. Left out are members who opted out, the global holdout, and who was contacted or skipped within
 `MEMBERWISE_GUIDE_REST_DAYS`. Each comes with items to offer (due or recommended; no infant formula, medicine or
 sensitive goods unless switched on), their stock and price in the store, the best coupon that can be used now, and
-reasons in the language of `Accept-Language`. What is shown is recorded as a slate of the channel `guide`.
+reasons in the language of `Accept-Language`. What is shown is recorded as a slate of the channel `guide`. `tasks` are
+messages of campaigns that wait for the guide.
 """
 _RECORD = """
 Kept as an event of the kind `guide_accept`, `guide_done` or `guide_skip`, with the guide and the reason in its
 attributes. `done` counts as a message to the customer's household in all caps, and in the guide's capacity. A customer
-of another guide is a 404; one who does not agree to be contacted (any more) is a 409, unless they are skipped.
-"""
+of another guide is a 404; one who does not """
 
 OPERATIONS = (
     Operation(

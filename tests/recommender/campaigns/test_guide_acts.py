@@ -12,12 +12,14 @@ from recommender.campaigns.guide_acts import (
     latest_acts,
     latest_messages,
     record_act,
+    tasks_of,
 )
 from recommender.campaigns.live_features import units_contacted
 from recommender.errors import ConflictError, NotFoundError
 from recommender.events import EventKind
 from recommender.storage.campaign_tables import deliveries
 from recommender.storage.database import Database
+from recommender.storage.statements import fetch
 from tests.factories import NOW, put_rows
 
 DONE, SKIP, ACCEPT = EventKind.GUIDE_DONE, EventKind.GUIDE_SKIP, EventKind.GUIDE_ACCEPT
@@ -73,9 +75,31 @@ def test_only_own_customers_who_agree(guided: Database) -> None:
         record_act(connection, GuideAct("a", SKIP, "g1", "ann", "refused"), False, TODAY, NOW)
 
 
+COMMON = {"campaign_id": "c", "occasion": "", "unit": "household:h", "arm": "treated", "propensity": 1.0}
+COMMON |= {"transport": "wecom", "worth_cents": 0.0, "due_at": NOW, "attempts": 1, "created_at": NOW}
+
+
+def test_tasks_of_campaigns_are_confirmed_and_declined(guided: Database) -> None:
+    rows = [
+        {"delivery_id": name, "member_id": member_id, "state": "tasked", "test": False}
+        for name, member_id in (("a", "ann"), ("b", "ben"), ("c", "stranger"))
+    ]
+    with guided.write() as connection:
+        connection.execute(deliveries.insert(), [COMMON | row for row in rows])
+    with guided.read() as connection:
+        tasks = tasks_of(connection, "g1")
+        assert tasks_of(connection, "g2") == []
+    assert [(task.message_id, task.member_id, task.since) for task in tasks] == [("a", "ann", NOW), ("b", "ben", NOW)]
+    record(guided, "e1", DONE, "ann", message_id="a")
+    record(guided, "e2", SKIP, "ben", message_id="b", reason="abroad")
+    with guided.read() as connection:
+        states = fetch(connection, "SELECT delivery_id, state, reason FROM deliveries ORDER BY delivery_id")
+        assert contacts_of(connection, "g1", TODAY) == 0
+        assert tasks_of(connection, "g1") == []
+    assert states == [("a", "sent", None), ("b", "skipped", "guide_declined"), ("c", "tasked", None)]
+
+
 def test_the_last_message_is_found(guided: Database) -> None:
-    common = {"campaign_id": "c", "occasion": "", "unit": "household:h", "arm": "treated", "propensity": 1.0}
-    common |= {"transport": "sms", "worth_cents": 0.0, "due_at": NOW, "attempts": 1, "created_at": NOW}
     rows = [
         {"delivery_id": name, "member_id": "ann", "state": state, "test": test, "sent_at": NOW - days * DAY}
         for name, state, test, days in (
@@ -86,7 +110,7 @@ def test_the_last_message_is_found(guided: Database) -> None:
         )
     ]
     with guided.write() as connection:
-        connection.execute(deliveries.insert(), [common | row for row in rows])
+        connection.execute(deliveries.insert(), [COMMON | row for row in rows])
     with guided.read() as connection:
         assert latest_messages(connection, ["ann", "ben"]) == {"ann": NOW - 3 * DAY}
         assert latest_messages(connection, []) == {}
