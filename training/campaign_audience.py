@@ -19,6 +19,7 @@ from recommender.campaigns.feature_files import current_generation, read_feature
 from recommender.campaigns.feature_refresh import refresh_features
 from recommender.campaigns.item_models import ItemModels
 from recommender.campaigns.settings import AudienceChoice
+from recommender.campaigns.transports import get_transport
 from recommender.ids import IdIndex
 from training.place import Place
 
@@ -53,7 +54,7 @@ def find_audience(place: Place, bundle: Bundle, campaign: Campaign, members: IdI
     with place.database.read(snapshot=True) as connection:
         models = ItemModels.of(bundle, features)
         ground = open_ground(connection, features, now, place.settings.channel_kinds, models)
-        rules = Rules(purpose=None if settings.transport is None else CONSENT)
+        rules = _rules(connection, settings.transport)
         found = select(ground, _expression(connection, settings.audience), rules)
         keys = found.features.keys()[found.rows]
     rows = np.flatnonzero(np.isin(members.keys, keys, assume_unique=True)).astype(np.int32)
@@ -61,6 +62,13 @@ def find_audience(place: Place, bundle: Bundle, campaign: Campaign, members: IdI
     if len(keys) > len(rows):
         left_out[NO_HISTORY] = len(keys) - len(rows)
     return Audience(rows, left_out)
+
+
+def _rules(connection: Connection, transport: str | None) -> Rules:
+    """Return which consents are needed: the same as in the moment of sending."""
+    if transport is None:
+        return Rules(purpose=None)
+    return Rules(purpose=CONSENT, channel=get_transport(connection, transport).settings.channel)
 
 
 def _expression(connection: Connection, choice: AudienceChoice) -> Expression:

@@ -150,9 +150,15 @@ def note_sends(connection: Connection, rows: Sequence[Waiting], now: datetime) -
 
 
 def mark_sent(connection: Connection, rows: Sequence[tuple[Waiting, str | None]], now: datetime) -> None:
-    """Write when messages left and how the provider calls them."""
+    """Write when messages left, by an attempt, and how the provider calls them."""
     statement = "UPDATE deliveries SET sent_at = ?, provider_ref = ?, attempts = attempts + 1 WHERE delivery_id = ?"
     execute_many(connection, statement, [(to_micros(now), ref, one.delivery_id) for one, ref in rows])
+
+
+def mark_heard(connection: Connection, row: Waiting, now: datetime) -> None:
+    """Write when a message left that is heard of before its answer, or in place of it."""
+    statement = "UPDATE deliveries SET sent_at = COALESCE(sent_at, ?) WHERE delivery_id = ?"
+    execute(connection, statement, (to_micros(now), row.delivery_id))
 
 
 def count_attempts(connection: Connection, rows: Sequence[Waiting]) -> None:

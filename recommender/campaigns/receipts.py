@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from sqlalchemy.engine import Connection
 
-from recommender.campaigns.leases import Verdict, Waiting, mark_sent, note_sends, read_tried, settle
+from recommender.campaigns.leases import Verdict, Waiting, mark_heard, note_sends, read_tried, settle
 from recommender.campaigns.outbox import State
 from recommender.campaigns.recipients import PUSH
 from recommender.events import MEMBER_NAMESPACE, Event, EventKind, member_subject
@@ -199,7 +199,7 @@ def _move(connection: Connection, transport: str, receipt: Receipt, now: datetim
     waiting, state = tried
     settle(connection, [verdict], now)
     if verdict.state in (State.SENT, State.DELIVERED) and state is not State.SENT:
-        mark_sent(connection, [(waiting, None)], now)
+        mark_heard(connection, waiting, now)
         note_sends(connection, [waiting], now)
     return True
 

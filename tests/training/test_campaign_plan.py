@@ -267,6 +267,22 @@ def test_messages_go_only_to_those_who_agreed(shop: Place) -> None:
     assert figures["left_out"]["no_consent"] == len(MEMBERS) - 5
 
 
+def test_consents_of_the_transports_own_channel_count_as_they_do_when_it_sends(shop: Place) -> None:
+    with shop.database.write() as connection:
+        put_transport(connection, "push", "file", {"channel": "app"}, True, "test", NOW)
+        for member, channel in zip(MEMBERS[:3], ("", "app", "sms"), strict=True):
+            execute(
+                connection,
+                "INSERT INTO consents (member_id, purpose, channel, granted, at, change_sequence)"
+                " VALUES (?, 'push', ?, ?, 1, 1)",
+                (member, channel, True),
+            )
+    message = {"texts": {"en": {"body": "{offer}"}}}
+    create(shop.database, settings={"transport": "push", "message": message})
+    plan(shop)
+    assert rows_of(shop).keys() == set(MEMBERS[:2])
+
+
 def test_an_audience_that_holds_nobody_fails_the_plan_with_the_reason(shop: Place) -> None:
     create(shop.database, settings={"audience": {"expression": {"tier": "platinum"}}})
     with shop.database.write() as connection:

@@ -19,6 +19,7 @@ from tests.factories import NOW, make_event
 from tests.recommender.campaigns.delivery.world import (
     Clock,
     Provider,
+    column,
     found,
     message,
     put_out,
@@ -104,6 +105,7 @@ def test_a_task_is_sent_when_the_guide_confirms(
     name = sent(database, Answer(Result.TASKED, "guide", "t1"))
     assert hear(database, Receipt(kind, NOW, name), Receipt(kind, NOW, name)) == [Heard.APPLIED, Heard.KNOWN]
     assert found(database) == {"m1": state}
+    assert column(database, "provider_ref") == "t1"
     assert len(sends(database)) == count
 
 
