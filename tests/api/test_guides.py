@@ -42,6 +42,12 @@ def services(services: Services) -> Services:
 
 @pytest.fixture
 def guide(services: Services) -> CheckedClient:
+    """The application of guides in the shop."""
+    fill(services)
+    return CheckedClient(create_app(services), make_key(services.database, "campaigns"))
+
+
+def fill(services: Services) -> None:
     """Guide g1 has four customers, of whom m03 never agreed to be contacted; m04 is of another guide."""
     database = services.database
     put(database, "members", *({"member_id": one, "guide_id": "g1"} for one in MINE))
@@ -52,7 +58,6 @@ def guide(services: Services) -> CheckedClient:
     consent(database, "m02", channel="guide")
     put(database, "offers", OFFER)
     refresh_features(database, services.settings, services.clock())
-    return CheckedClient(create_app(services), make_key(database, "campaigns"))
 
 
 def day_of(guide: CheckedClient, query: str = "", **options: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from api.worker import compact_events
 from recommender.coupons.counters import prune_claims
 from recommender.coupons.coupon_rows import select_coupons
 from recommender.coupons.ledger import Entry, read_ledger
-from tests.api import test_catalog, test_coupons, test_events, test_members, test_recommendations
+from tests.api import (
+    test_audiences,
+    test_catalog,
+    test_coupons,
+    test_events,
+    test_guides,
+    test_members,
+    test_recommendations,
+)
 from tests.api.checked import CheckedClient
 from tests.api.conftest import SCOPES
 from tests.shop import NOW, fill, make_key, open_shop, settings_at
@@ -106,3 +115,21 @@ def test_the_wallet_beside_its_tables(
         assert prune_claims(connection, NOW) == 0
         coupons = select_coupons(connection, "1 = 1")
         assert all(read_ledger(connection, one.coupon_id)[0].entry is Entry.ISSUE for one in coupons)
+
+
+def test_audiences_and_guides(postgres_url: str, tmp_path: Path) -> None:
+    settings = replace(settings_at(tmp_path), database_url=postgres_url)
+    open_shop(settings)
+    services = build_services(settings)
+    later = replace(services, clock=lambda: datetime.now(UTC) + timedelta(days=5))
+    test_audiences.agree(services.database, *test_audiences.AGREED)
+    test_guides.fill(later)
+    marketer = CheckedClient(create_app(services), make_key(services.database, "campaigns"))
+    guide = CheckedClient(create_app(later), make_key(services.database, "campaigns"))
+    test_audiences.test_what_members_did_narrows_it_down(marketer)
+    test_audiences.test_audiences_are_saved_in_versions(marketer)
+    test_audiences.test_a_list_is_taken_in_once(marketer)
+    test_audiences.test_members_are_ranked_for_items(marketer)
+    test_guides.test_what_is_due_is_worth_its_margin_times_the_effect(guide)
+    test_guides.test_what_a_guide_did_is_an_event_and_a_contact(guide, later)
+    close_services(services)

@@ -12,7 +12,8 @@ import pytest
 from recommender.campaigns.audience import LeftOut, Rules, Selection, parse_expression, select
 from recommender.campaigns.audience_store import check_expression, find_audience, list_audiences, save_audience
 from recommender.campaigns.feature_age import is_due
-from recommender.campaigns.feature_files import current_generation, read_features, remove_others
+from recommender.campaigns.feature_files import current_generation, read_features, refreshing, remove_others
+from recommender.campaigns.feature_refresh import refresh_features
 from recommender.campaigns.live_members import lay_over
 from recommender.errors import ConflictError, InputError
 from recommender.events import EventKind
@@ -221,3 +222,22 @@ def test_affinity_without_a_model_goes_by_what_was_done(place: Place) -> None:
     assert _members(place, {"affinity": {"category": "food", "top_share": 1}}) == ["anna"]
     assert _members(place, {"affinity": {"offer_id": "o1", "top": 1}}) == ["anna"]
     assert _members(place, {"affinity": {"item_id": "thing", "top": 1}}) == []
+
+
+def test_one_process_of_a_host_makes_features_at_a_time(place: Place) -> None:
+    before = current_generation(place.settings.home)
+    with refreshing(place.settings.home) as held:
+        assert held
+        assert refresh_features(place.database, place.settings, NOW, wait=False) is None
+    assert current_generation(place.settings.home) == before
+    assert refresh_features(place.database, place.settings, NOW, wait=False) is not None
+
+
+def test_what_a_killed_process_left_is_cleared_away(place: Place) -> None:
+    folder = place.settings.home / "member_features"
+    for name in (".writing-1", "20200101T000000-00000000"):
+        (folder / name).mkdir()
+        (folder / name / "members.npy").write_bytes(b"half")
+    assert len(read_features(place.settings.home)) == 5
+    place.refresh()
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == [current_generation(place.settings.home)]
