@@ -24,8 +24,8 @@ from recommender.campaigns.holdout import ARMS, TREATED, Arms, Draw, read_units
 from recommender.campaigns.plans import PlanJob, finish_plan, tell_progress
 from recommender.campaigns.settings import Kind
 from recommender.campaigns.store import get_campaign
-from recommender.coupons.decisions import decide_why
-from recommender.coupons.eligibility import BoolMatrix, CodeMatrix, Eligibility, LeftOut, read_eligibility, read_tenure
+from recommender.coupons.decisions import Decision, decide_why
+from recommender.coupons.eligibility import BoolMatrix, CodeMatrix, LeftOut, read_eligibility, read_tenure
 from recommender.coupons.fairness import FairnessRules
 from recommender.coupons.kept_plans import Reasons, keep_plan
 from recommender.coupons.matrices import Arrays
@@ -33,6 +33,7 @@ from recommender.coupons.offers import Offer
 from recommender.coupons.plan_files import write_multipliers
 from recommender.coupons.plan_log import log_plan
 from recommender.coupons.planning import OfferPlan, PlanRequest, multipliers_of, plan_arrays, plan_cost, plan_terms
+from recommender.coupons.reach import within_reach
 from recommender.coupons.scores import OfferScores
 from recommender.coupons.would_have import WouldHave, would_have_got
 from recommender.errors import InputError
@@ -43,7 +44,7 @@ from training.campaign_audience import Audience, find_audience
 from training.campaign_figures import figures_of
 from training.campaign_rows import write_rows
 from training.campaign_scratch import Scored, Scratch
-from training.offer_plan import PlanAsk, budget_left, no_offer, seed_of, stock_left, usable_offers
+from training.offer_plan import PlanAsk, budget_left, no_offer, reach_of, seed_of, stock_left, usable_offers
 from training.offer_scores import OfferScorer
 from training.place import Place
 
@@ -225,12 +226,18 @@ def make(
     """Score the members and allocate the offers."""
     with place.database.read() as connection:
         eligibility = read_eligibility(
-            connection, drawn.members, terms.offers, terms.campaign.campaign_id, terms.ask.at, grouped=True
+            connection,
+            drawn.members,
+            terms.offers,
+            terms.campaign.campaign_id,
+            terms.ask.at,
+            grouped=True,
+            by_household=place.settings.coupon_household_limits,
         )
-        treated_rows = drawn.places[0]
-        some = Eligibility(eligibility.against[treated_rows], eligibility.left_out)
-        chosen = IdIndex(drawn.members.keys[treated_rows])
-        tenure = read_tenure(connection, some, chosen, terms.offers, terms.fairness, terms.ask.at)
+        reach = reach_of(place, scorer.spending.items)
+        eligibility = within_reach(connection, eligibility, drawn.members, terms.offers, reach)
+        treated_rows, control_rows = drawn.places
+        tenure = read_tenure(connection, eligibility, drawn.members, terms.offers, terms.fairness, terms.ask.at)
         served = served_often(connection, terms.campaign.campaign_id, terms.campaign.settings.per_member)
     enough, allowed = drawn.members.rows(served)[0], eligibility.allowed
     allowed[enough] = False
@@ -243,12 +250,15 @@ def make(
     score(scratch, terms, drawn, scorer, allowed, lambda part: tell("scoring", 0.2 + 0.4 * part))
     treated, control = (scratch.read(group) for group in GROUPS)
     tell("allocating", 0.6)
-    request = replace(terms.request, tenure=tenure if terms.fairness.new_days else None)
+    request = replace(terms.request, tenure=tenure.of(treated_rows) if terms.fairness.new_days else None)
     scores = _offer_scores(drawn, terms, scorer, treated)
     plan = plan_arrays(_arrays(treated, terms), scores, request)
     rng = np.random.default_rng((request.seed, 1))
-    would = would_have_got(_arrays(control, terms), plan.explored, plan_terms(request), len(treated.profit), rng)
-    why = np.full_like(against, LeftOut.HELD_OUT.code)
+    others = tenure.of(control_rows)
+    would = would_have_got(
+        _arrays(control, terms), plan.explored, plan_terms(request), len(treated.profit), rng, others
+    )
+    why = np.full_like(against, Decision.HELD_OUT.code)
     why[treated_rows] = decide_why(plan, against[treated_rows], terms.offers)
     return CampaignPlan(terms, drawn, (treated, control), plan, scores, would, left_out, scorer, why)
 

@@ -115,6 +115,10 @@ class Tenure:
     granted_cents: IntVector
     open_to: tuple[frozenset[str], ...]
 
+    def of(self, rows: IntArray) -> Tenure:
+        """Return it for some of the members."""
+        return Tenure(self.group[rows], self.new[rows], self.granted_cents[rows], self.open_to)
+
 
 @dataclass(frozen=True, slots=True)
 class ClassBalance:
@@ -217,8 +221,13 @@ class Balance:
 
 def floor_limit(tenure: Tenure, most: list[int]) -> Limit:
     """Return the limit that holds new members of each class to what was found to be room for them."""
-    row = np.where(tenure.new & (tenure.group >= 0), tenure.group, len(most)).astype(np.int32)
-    return Limit(FLOOR, Unit.COST, np.array([min(amount, MOST) for amount in most], np.int64), member_row=row)
+    amounts = np.array([min(amount, MOST) for amount in most], np.int64)
+    return Limit(FLOOR, Unit.COST, amounts, member_row=floor_rows(tenure, len(most)))
+
+
+def floor_rows(tenure: Tenure, classes: int) -> npt.NDArray[np.int32]:
+    """Return the row of the floor's limit for each member, int32, (n,): the class of new ones, none for others."""
+    return np.where(tenure.new & (tenure.group >= 0), tenure.group, classes).astype(np.int32)
 
 
 Floors = Mapping[frozenset[str], float]

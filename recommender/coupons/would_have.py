@@ -6,7 +6,7 @@ prices say who that is: at them everybody who was planned for chose what they go
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,13 @@ import numpy.typing as npt
 from recommender.coupons.allocation import Terms
 from recommender.coupons.demand import Pool, Rules, answer
 from recommender.coupons.exploring import ExploringPlan
-from recommender.coupons.limits import LimitTable
+from recommender.coupons.fairness import FLOOR, Tenure, floor_rows
+from recommender.coupons.limits import FloatVector, Limit, LimitTable
 from recommender.coupons.matrices import Arrays
 
 RowVector = npt.NDArray[np.int64]
+FORBIDDING = 1e9
+"""A price, in cents per thousandth of a cent of cost, at which nothing is worth anything."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +32,12 @@ class WouldHave:
 
 
 def would_have_got(
-    arrays: Arrays, explored: ExploringPlan, terms: Terms, members: int, rng: np.random.Generator
+    arrays: Arrays,
+    explored: ExploringPlan,
+    terms: Terms,
+    members: int,
+    rng: np.random.Generator,
+    tenure: Tenure | None = None,
 ) -> WouldHave:
     """Say what members who were not planned for would have got, at most one offer each.
 
@@ -37,14 +45,14 @@ def would_have_got(
         arrays: their profits and costs, as those of the plan.
         explored: the plan.  terms: what it kept to.  members: how many it was made for.
         rng: of the lots.
+        tenure: who of them is new, in the classes of the plan; None where the plan has no loyalty floor.
     """
     k = arrays.n_offers
     worst = np.array([0] * k if terms.worst_case_cents is None else terms.worst_case_cents, np.int64)
-    # Limits that name members of the plan say nothing of others; their prices are left out.
+    # Other limits that name members of the plan say nothing of others; their prices are left out.
     priced = zip(explored.plan.limits, explored.plan.prices, strict=True)
-    common = [(limit, part) for limit, part in priced if limit.member_row is None]
-    limits = tuple(limit for limit, _ in common)
-    price = np.concatenate([np.zeros(0), *(np.append(part, 0.0) for _, part in common)])
+    known = [pair for pair in priced if pair[0].member_row is None or (pair[0].name == FLOOR and tenure is not None)]
+    price = np.concatenate([np.zeros(0), *(np.append(_price(*pair), 0.0) for pair in known)])
     share = len(explored.explorers) / max(members, 1)
     by_lot = np.append(explored.tickets / max(len(explored.explorers), 1), 0.0)
     found, start = np.full(arrays.n_members, -1, np.int64), 0
@@ -53,7 +61,7 @@ def would_have_got(
         here = slice(start, start + len(value))
         rows = np.arange(len(value))
         pool = Pool(np.where(np.isnan(value), -np.inf, value).T.astype(np.float64), cost.T.astype(np.float64), rows)
-        table = LimitTable.of(limits, len(value), worst)
+        table = LimitTable.of([_for_others(limit, tenure, here) for limit, _ in known], len(value), worst)
         planned = answer(pool, table.charge(price, rows), table, Rules(1, tuple(range(k)))).chosen[0].astype(np.int64)
         lots = _lots(len(value), by_lot, rng)
         lots[~np.isfinite(pool.value[np.minimum(lots, k - 1), rows])] = k
@@ -63,6 +71,21 @@ def would_have_got(
         found[here] = np.where(got < k, got, -1)
         start += len(value)
     return WouldHave(found, chance)
+
+
+def _price(limit: Limit, price: FloatVector) -> FloatVector:
+    """Return the prices of a limit; a floor that leaves no room at all has none in the plan, and forbids here."""
+    if limit.name != FLOOR:
+        return price
+    found: FloatVector = np.where(limit.amounts == 0, FORBIDDING, price)
+    return found
+
+
+def _for_others(limit: Limit, tenure: Tenure | None, here: slice) -> Limit:
+    """Return a limit as it holds for members who were not planned for."""
+    if limit.member_row is None or tenure is None:
+        return limit
+    return replace(limit, member_row=floor_rows(tenure, len(limit.amounts))[here])
 
 
 def _lots(size: int, by_lot: npt.NDArray[np.float64], rng: np.random.Generator) -> RowVector:

@@ -21,7 +21,9 @@ from recommender.campaigns.plans import PlanStatus, get_plan, latest_plan, reque
 from recommender.campaigns.running import advance
 from recommender.campaigns.store import change_terms, create_campaign, get_campaign, move, read_timeline
 from recommender.campaigns.transports import put_transport
+from recommender.coupons.decisions import Decision
 from recommender.coupons.kept_plans import KeptPlans
+from recommender.coupons.plan_log import read_plan_log
 from recommender.errors import ConflictError
 from recommender.settings import CoreSettings
 from recommender.storage.database import Database, open_database
@@ -181,6 +183,44 @@ def test_the_kept_plan_gives_those_kept_back_nothing(shop: Place) -> None:
         wanted = [row.offer_id] if row.arm is Arm.TREATED and row.offer_id else []
         assert [one.offer_id for one in given] == wanted
     assert kept.of("stranger") is None
+
+
+def test_the_kept_plan_says_why_and_new_members_do_not_get_more_than_loyal_ones(shop: Place) -> None:
+    loyal = MEMBERS[0]
+    with shop.database.write() as connection:
+        new = [{"member_id": one, "registered_at": NOW - timedelta(days=3)} for one in MEMBERS if one != loyal]
+        upsert(connection, "members", new, NOW)
+        send = {"campaign_id": "next", "member_id": loyal, "sent_at": NOW, "arm": "holdout"}
+        upsert(connection, "sends", [send], NOW)  # another campaign with these offers keeps the only loyal one back
+    create(shop.database)
+    plan(shop)
+    (kept,) = (one for one in KeptPlans(shop.settings.home).current() if one.multipliers.campaign_id == "c1")
+    rows = rows_of(shop)
+    for member in MEMBERS:
+        why = kept.reasons(member)
+        assert why is not None
+        given = kept.of(member)
+        assert bool(given) is any(one.gives for one in why)
+        if rows[member].arm is not Arm.TREATED:
+            assert set(why) == {Decision.HELD_OUT}
+    with shop.database.read() as connection:
+        (logged,) = read_plan_log(connection)
+    assert (logged.campaign_id, logged.plan_id) == ("c1", kept.plan_id)
+    assert logged.reasons[Decision.HELD_OUT] >= 2 * sum(row.arm is not Arm.TREATED for row in rows.values())
+
+
+def test_what_is_sold_out_is_not_planned_for_a_campaign(shop: Place) -> None:
+    create(shop.database)
+    assert plan(shop)["reach"] > 0
+    with shop.database.write() as connection:
+        items = [row[0] for row in fetch(connection, "SELECT item_id FROM items")]
+        upsert(connection, "stores", [{"store_id": "s1", "channel": "web"}], NOW)
+        gone = [{"store_id": "s1", "item_id": one, "on_hand": 0} for one in items]
+        upsert(connection, "inventory", gone, NOW)
+        create_campaign(connection, "c2", TERMS, BY)
+    figures = plan(shop, "c2")
+    assert figures["reach"] == 0
+    assert figures["left_out"]["sold_out"] > 0
 
 
 def test_a_plan_that_is_not_wanted_any_more_changes_nothing(shop: Place) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from recommender.coupons.allocation import Terms
 from recommender.coupons.exploring import allocate_exploring
+from recommender.coupons.fairness import Tenure, floor_limit
 from recommender.coupons.limits import budget
 from recommender.coupons.matrices import Arrays
 from recommender.coupons.would_have import would_have_got
@@ -51,3 +52,14 @@ def test_lots_are_drawn_in_the_shares_of_the_plan_with_their_chances() -> None:
         assert found.propensity[found.offer_row == offer] == pytest.approx(chance, abs=0.001)
     kept = np.bincount(plan.plan.offer_row, minlength=2) / n
     assert shares[1:] == pytest.approx(kept, abs=0.01)
+
+
+def test_new_members_who_were_not_planned_for_face_the_floor_too() -> None:
+    """One loyal member earns 1 cent, two new ones much more: their class may have no more per head."""
+    who = Tenure(np.zeros(3, np.int32), np.array([False, True, True]), np.zeros(3, np.int64), (frozenset(),))
+    others = Tenure(np.zeros(2, np.int32), np.array([False, True]), np.zeros(2, np.int64), (frozenset(),))
+    for room, wanted in ((0, [0, -1]), (10**9, [0, 0])):
+        terms = Terms((floor_limit(who, [room]),))
+        plan = allocate_exploring(arrays([[1.0], [90.0], [80.0]], [[10], [10], [10]]), terms, 0.0, RNG(1))
+        found = would_have_got(arrays([[5.0], [95.0]], [[10], [10]]), plan, terms, 3, RNG(2), others)
+        assert found.offer_row.tolist() == wanted
