@@ -62,6 +62,8 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(_LEVELS[level])
+    # At DEBUG it tells whole URLs, in which providers of messages want their tokens.
+    logging.getLogger("urllib3").setLevel(logging.INFO)
 
 
 def trace_of(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,15 +13,19 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.app import build_services, close_services, create_app
+from api.delivery_rules import surroundings
+from api.logs import configure_logging
 from api.services import Services
 from api.settings import ServiceSettings
 from recommender.campaigns.delivery.keyring import INBOUND, Keyring
+from recommender.campaigns.delivery.kinds import make_transport, parse_transport
 from recommender.cli import main
 from recommender.storage.database import Database
 from recommender.storage.statements import fetch
 from recommender.webhook_signature import sign
 from tests.api.checked import CheckedClient
 from tests.provider import Provider, provider
+from tests.recommender.campaigns.delivery.messages import outgoing, put_token
 from tests.recommender.campaigns.delivery.world import Clock, consent, found, message, put_out, sender, settle_in
 from tests.recommender.campaigns.delivery.world import Provider as Fake
 from tests.shop import make_key, settings_at
@@ -200,6 +205,26 @@ def test_outcomes_are_among_the_figures(client: CheckedClient, services: Service
     assert float(text.partition("\nmemberwise_deliveries_overdue_seconds ")[2].split()[0]) > 0
     assert 'memberwise_deliveries{outcome="sent",reason="",transport="way"} 1.0' in text
     assert 'memberwise_deliveries{outcome="skipped",reason="unknown_member",transport="way"} 1.0' in text
+
+
+def test_tokens_in_urls_are_not_logged_at_any_level(
+    settings: ServiceSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    put_token(settings.home, "wx", "secret-token")
+    with provider() as server:
+        row = parse_transport("wx", "wechat", {"url": server.url, "fields": {"thing1": "{offer}"}})
+        transport = make_transport(row, surroundings(settings))
+        try:
+            configure_logging("debug")
+            transport.send([outgoing(contacts={"wechat_openid": "o1"}, template="t1")], NOW)
+        finally:
+            root.handlers = handlers
+            root.setLevel(level)
+            logging.raiseExceptions = True
+    assert server.sent[0].path.endswith("access_token=secret-token")
+    assert "secret-token" not in capsys.readouterr().out
 
 
 def test_transports_on_the_command_line(
