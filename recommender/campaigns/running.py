@@ -36,6 +36,8 @@ CALLED_OFF = "campaign_cancelled"
 OVER = "campaign_over"
 """Why messages are skipped that were not sent while their campaign ran."""
 CHUNK_ROWS = 500
+MOST_CHUNKS = 100
+"""Chunks of one look, so that the worker comes to its other tasks."""
 LATE = timedelta(hours=24)
 """How long after its time an occasion still comes."""
 UTC_ZONE = ZoneInfo("UTC")
@@ -139,8 +141,7 @@ def feed_occasion(database: Database, campaign: Campaign, transport: str, occasi
         if find_step(connection, campaign.campaign_id, ENQUEUED, occasion):
             return 0
         after = str(fetch(connection, _LAST, (campaign.campaign_id, occasion))[0][0] or "")
-    chunks = 0
-    while True:
+    for chunks in range(MOST_CHUNKS):
         with database.read() as connection:
             page = read_assignments(connection, campaign.campaign_id, after, CHUNK_ROWS)
         with database.write(durable=True) as connection:
@@ -153,7 +154,7 @@ def feed_occasion(database: Database, campaign: Campaign, transport: str, occasi
                 return chunks
             enqueue(connection, messages(campaign, page, transport, occasion, now), now)
         after = page[-1].member_id
-        chunks += 1
+    return MOST_CHUNKS
 
 
 def messages(

@@ -14,6 +14,7 @@ import click
 from tests.benchmarks.allocation import measure_allocation
 from tests.benchmarks.audiences import measure_audiences
 from tests.benchmarks.batch import measure_batch
+from tests.benchmarks.campaigns import measure_campaigns
 from tests.benchmarks.choices import Sizes, retail_options, workspace
 from tests.benchmarks.coupons import measure_coupons
 from tests.benchmarks.delivery import measure_delivery
@@ -33,6 +34,8 @@ ALLOCATION = "allocation"
 """The measurement of plans, on generated instances."""
 AUDIENCES = "audiences"
 """The measurement of previews, on generated members."""
+CAMPAIGNS = "campaigns"
+"""The measurement of plans of campaigns, on generated members and each database."""
 DELIVERY = "delivery"
 """The measurement of messages, on an empty database of each kind."""
 COUPONS = "coupons"
@@ -51,12 +54,15 @@ ROUNDS = {
     ALLOCATION: 1,
     AUDIENCES: 3,
     COUPONS: 3,
+    CAMPAIGNS: 1,
 }
 
 
 @click.command()
 @click.argument(
-    "names", nargs=-1, type=click.Choice([*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, COUPONS, SERVE])
+    "names",
+    nargs=-1,
+    type=click.Choice([*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, COUPONS, CAMPAIGNS, SERVE]),
 )
 @click.option("--sizes", type=Sizes(), default=SIZES, show_default=True, help="Numbers of events, but for serve.")
 @click.option("--rounds", type=click.IntRange(1), help="Repetitions of each measurement; by default a few.")
@@ -65,6 +71,7 @@ ROUNDS = {
 @click.option(
     "--audience-members", type=Sizes(), default="0.1M,0.3M,1M", show_default=True, help="With audiences: members."
 )
+@click.option("--campaign-members", type=Sizes(), default="10k,30k", show_default=True, help="With campaigns: members.")
 @click.option("--grow-members", type=Sizes(), help="With serve: also the cost of an answer with so many members each.")
 @click.option("--grow-items", type=Sizes(), help="With serve: also the cost of an answer with so many items each.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Keep the synthetic shops here for the next time.")
@@ -76,6 +83,7 @@ def main(
     large: bool,
     retail: tuple[int, int, int, int],
     audience_members: tuple[int, ...],
+    campaign_members: tuple[int, ...],
     grow_members: tuple[int, ...] | None,
     grow_items: tuple[int, ...] | None,
     folder: Path | None,
@@ -85,7 +93,9 @@ def main(
     results: list[Result] = []
     with workspace(folder) as place:
         shops = [Shop(place / str(size), size) for size in sizes]
-        for name in dict.fromkeys(names or [*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, COUPONS, SERVE]):
+        for name in dict.fromkeys(
+            names or [*BENCHMARKS, WALLET, DELIVERY, ALLOCATION, AUDIENCES, COUPONS, CAMPAIGNS, SERVE]
+        ):
             turns = rounds or ROUNDS[name]
             if name == SERVE:
                 shop, growing = growing_shops(place, retail, grow_members or (), grow_items or ())
@@ -96,6 +106,8 @@ def main(
                 results.append(measure_coupons(place, turns))
             elif name == AUDIENCES:
                 results.append(measure_audiences(place, audience_members, turns))
+            elif name == CAMPAIGNS:
+                results.append(measure_campaigns(place, campaign_members, turns))
             elif name == DELIVERY:
                 results.append(measure_delivery(place, turns))
             elif name == ALLOCATION:
