@@ -61,6 +61,8 @@ def shop(models: Path, tmp_path: Path, database_url: str) -> Iterator[Shop]:
     put_campaigns(database)
     now = datetime.now(UTC)
     with database.write() as connection:
+        # So cheap that they earn more than they cost.
+        execute(connection, "UPDATE offers SET value = 1 WHERE offer_id IN ('new0', 'new1')", ())
         consents = [{"member_id": one, "purpose": "push", "granted": True, "at": now} for one in MEMBERS]
         upsert(connection, "consents", consents, now)
         put_transport(connection, "drop", "file", {}, True, "test", now)
@@ -94,7 +96,9 @@ class Marketer:
 
 
 def terms() -> Json:
+    """A campaign that starts now; its quiet hours are far from now, whenever the test runs."""
     now = datetime.now(UTC)
+    quiet = [f"{now + timedelta(hours=6, minutes=minutes):%H:%M}" for minutes in (0, 1)]
     return {
         "name": "Spring",
         "starts_at": now.isoformat(),
@@ -106,6 +110,8 @@ def terms() -> Json:
             "explore": 0.2,
             "transport": "drop",
             "message": MESSAGE,
+            "quiet_hours": {"from": quiet[0], "until": quiet[1]},
+            "zone": "UTC",
             "undo_seconds": 1,
             "approval": "other_key",
         },
@@ -120,6 +126,17 @@ def arms(database: Database) -> dict[str, str]:
 def outbox(database: Database) -> dict[str, str]:
     with database.read() as connection:
         return dict(fetch(connection, "SELECT member_id, arm FROM deliveries WHERE campaign_id = 'spring'"))
+
+
+def states(database: Database) -> set[tuple[str, str]]:
+    """Return members and what became of their messages."""
+    with database.read() as connection:
+        return set(fetch(connection, "SELECT member_id, state FROM deliveries WHERE campaign_id = 'spring'"))
+
+
+def expected(wanted: dict[str, str]) -> set[tuple[str, str]]:
+    """Return members and what must become of their messages: the treated get them, of the others they are withheld."""
+    return {(member, "sent" if arm == "treated" else "withheld") for member, arm in wanted.items()}
 
 
 def test_over_http(shop: Shop) -> None:
@@ -154,6 +171,7 @@ def test_over_http(shop: Shop) -> None:
         assert report["groups"]["control"]["members"] == sum(arm == "holdout" for arm in wanted.values())
         assert report["planned"]["profit_cents"]["value"] == plan["figures"]["expected_profit_cents"]["mean"]
         assert report["verdict"]["because"][-1] == "window_open"
+        wait_until(lambda: states(shop.database) == expected(wanted), "all messages are sent or withheld", service.log)
         version = author.done("POST", "/spring:pause", {"reason": "A look."})["version"]
         author.done("PUT", "/spring/budget", {"budget_cents": 90_000, "version": version})
         author.done("POST", "/spring:resume", {})
@@ -166,6 +184,9 @@ def test_over_http(shop: Shop) -> None:
         salt = fetch(connection, "SELECT salt FROM campaign_states")[0][0]
     held = {one for one in MEMBERS if bucket_of(salt, f"member:{one}") < 3000}
     assert {one for one, arm in arms(shop.database).items() if arm != "treated"} >= held
+    with shop.database.read() as connection:
+        given_to = {row[0] for row in fetch(connection, "SELECT member_id FROM wallet_coupons")}
+    assert given_to == {member for member, arm in wanted.items() if arm == "treated"}
 
 
 def test_on_the_command_line(shop: Shop, tmp_path: Path) -> None:
