@@ -38,7 +38,7 @@ ROUNDS = int(os.environ.get("MEMBERWISE_TEST_DELIVERY_ROUNDS", "1"))
 """Times as many messages and kills as `make test` has."""
 MESSAGES, KILLS, WORKERS = 240 * ROUNDS, 4 * ROUNDS, 2
 STOCK, BUDGET = MESSAGES // 4, MESSAGES // 8
-RATE = 40
+RATE = 20
 FAILING = 0.2
 SLACK_SECONDS = 2.0
 """A message that is being sent when its member withdraws may still arrive."""
