@@ -10,10 +10,10 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from recommender.errors import NotFoundError
-from recommender.exposures import Exposure
+from recommender.exposures import CouponShown, Exposure
 from recommender.storage.audit import AuditEntry, read_audit, record
 from recommender.storage.database import Database
-from recommender.storage.exposures import drain, drained_to, forget_file
+from recommender.storage.exposures import coupons_shown, drain, drained_to, forget_file, prune_exposures
 from recommender.storage.keys import ApiKey, NewKey, create_key, find_key, list_keys, revoke_key
 from recommender.storage.loads import (
     LedgerDay,
@@ -123,6 +123,25 @@ def test_exposures_are_stored_with_their_positions(database: Database) -> None:
         ("r1", 2, "b", 0.5, "repeat", None, None, "member:m1"),
         ("r2", 1, "c", 1.0, "repeat", "bought_often", 0.25, None),
     ]
+
+
+def test_coupons_are_stored_beside_and_alone_told_and_pruned(database: Database) -> None:
+    beside = CouponShown("ten", "plan", "a", None, "c1", "best_worth", 0.99)
+    alone = (CouponShown("ten", "held", None, "k1", "c1"), CouponShown("five", "left_out", reason="ended"))
+    listed = replace(exposure("r2"), scenario="coupons", item_id=(), score=(), source=(), reason=(), coupons=alone)
+    assert drain_part(database, 0, 80, replace(exposure(), coupons=(beside,)), listed)
+    assert len(stored_exposures(database)) == 2  # a list shows no items
+    with database.read() as connection:
+        assert fetch(connection, "SELECT recommendation_id FROM answers") == [("r1",)]
+        found = coupons_shown(connection, ["member:m1"], 10)
+        assert coupons_shown(connection, ["member:m2"], 10) == []
+    shown = [(one["recommendation_id"], one["position"], one["item_id"], one["offer_id"]) for one in found]
+    assert shown == [("r2", 1, None, "ten"), ("r2", 2, None, "five"), ("r1", 1, "a", "ten")]
+    assert [one["propensity"] for one in found] == [None, None, 0.99]
+    assert (found[1]["origin"], found[1]["reason"], found[1]["occurred_at"]) == ("left_out", "ended", NOW)
+    assert prune_exposures(database, NOW + HOUR, rows=1) == 5
+    with database.read() as connection:
+        assert coupons_shown(connection, ["member:m1"], 10) == []
 
 
 def test_a_part_of_a_spool_file_is_stored_once(database: Database) -> None:
