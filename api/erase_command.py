@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from api.commands import operator_settings
 from api.key_commands import COMMAND_LINE
+
+if TYPE_CHECKING:
+    from api.settings import ServiceSettings
+    from recommender.storage.database import Database
 
 
 @click.command()
@@ -27,8 +32,6 @@ def erase(member_ids: tuple[str, ...], apply_now: bool, proof_of: str | None) ->
     Without options, lists erasures that are not finished. Exit code 1: with --apply, some still wait.
     """
     from api.worker import drain_spool
-    from recommender.campaigns.feature_refresh import renew_without_erased
-    from recommender.coupons.kept_plans import remove_plans_of_erased
     from recommender.erasing import apply_erasures
     from recommender.storage.audit import record
     from recommender.storage.database import open_database
@@ -46,9 +49,7 @@ def erase(member_ids: tuple[str, ...], apply_now: bool, proof_of: str | None) ->
     if apply_now:
         drain_spool(database, settings.spool_folder)
         done = apply_erasures(database, open_event_log(settings), settings.models, now)
-        with database.read() as connection:
-            plans = remove_plans_of_erased(connection, settings.home)
-        renewed = renew_without_erased(database, settings, now)
+        plans, renewed = _forget(database, settings, now)
         purged = purge_books(database, settings.books_days, now)
         for erasure_id in done.finished:
             _show(erasure_id)
@@ -65,6 +66,21 @@ def erase(member_ids: tuple[str, ...], apply_now: bool, proof_of: str | None) ->
         _show(proof_of)
     elif not member_ids:
         _list()
+
+
+def _forget(database: Database, settings: ServiceSettings, now: datetime) -> tuple[int, bool]:
+    """Clear what names the erased beside tables, log and bundles.
+
+    Returns: how many kept plans were removed; whether features of members were made anew.
+    """
+    from recommender.campaigns.feature_refresh import renew_without_erased
+    from recommender.campaigns.unnaming import unname_erased
+    from recommender.coupons.kept_plans import remove_plans_of_erased
+
+    with database.read() as connection:
+        plans = remove_plans_of_erased(connection, settings.home)
+    unname_erased(database)
+    return plans, renew_without_erased(database, settings, now)
 
 
 def _show(name: str) -> None:
