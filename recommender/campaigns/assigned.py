@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from recommender.campaigns.campaign import Campaign
 from recommender.campaigns.effect import BoolVector, FloatVector, IntVector
+from recommender.campaigns.lifecycle import Status
 from recommender.campaigns.outbox import CONTROL_ARMS, TREATED
 from recommender.columns import LEARNED_KINDS
 from recommender.events import member_subject
@@ -91,11 +92,11 @@ def read_assigned(connection: Connection, campaign: Campaign, now: datetime) -> 
     """Return who is compared, as the groups were first drawn.
 
     With messages: members for whom one was put into the outbox, sent or not, since the same rules held for both
-    groups; each one's window begins when that was done. Without: members with an offer, or all where none has one,
-    from the campaign's start. The controls are those whom the campaign itself kept back: whoever is in the global
-    holdout gets nothing of any campaign, while the treated do, so that they are controls only where a campaign has none
-    of its own. Whoever opted out of profiling, is no consumer, was erased, or is one of a household whose members are
-    in different groups, is left out and counted.
+    groups; each one's window begins when that was done. Of a campaign that sends none: members with an offer, or all
+    where none has one, from its start. The controls are those whom the campaign itself kept back: whoever is in the
+    global holdout gets nothing of any campaign, while the treated do, so that they are controls only where a campaign
+    has none of its own. Whoever opted out of profiling, is no consumer, was erased, or is one of a household whose
+    members are in different groups, is left out and counted.
     """
     rows = _rows(connection, campaign, now)
     control = HOLDOUT if any(row.arm == HOLDOUT for row in rows.values()) else GLOBAL_HOLDOUT
@@ -154,7 +155,7 @@ def _rows(connection: Connection, campaign: Campaign, now: datetime) -> dict[str
             unit, arm, chance, planned, drawn = assigned[member]
             offer = offer or planned
         rows[member] = _Row(unit, arm, chance, offer, max(int(at), first), int(drawn), int(sent))
-    if not rows:
+    if not rows and campaign.settings.transport is None and _has_started(campaign):
         offered = any(row[3] for row in assigned.values())
         rows = {
             member: _Row(unit, arm, chance, offer, max(int(at), first), int(at))
@@ -162,6 +163,12 @@ def _rows(connection: Connection, campaign: Campaign, now: datetime) -> dict[str
             if offer or not offered
         }
     return {member: row for member, row in sorted(rows.items()) if row.starts <= limit}
+
+
+def _has_started(campaign: Campaign) -> bool:
+    """Tell whether a campaign ever ran; one that was called off in the time to undo its launch did not."""
+    began = campaign.launch_at is not None and campaign.launch_at <= campaign.updated_at
+    return began and campaign.status in (Status.RUNNING, Status.PAUSED, Status.FINISHED, Status.CANCELLED)
 
 
 def _forget_global(connection: Connection, rows: Mapping[str, _Row]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +13,7 @@ from recommender.campaigns.report import read_report
 from recommender.campaigns.report_texts import FIGURES, Segmentation
 from recommender.errors import NotFoundError
 from recommender.settings import CoreSettings
-from recommender.storage.campaign_tables import campaign_members, deliveries
+from recommender.storage.campaign_tables import campaign_members, campaign_states, deliveries
 from recommender.storage.database import Database
 from recommender.storage.tables import CANONICAL
 from recommender.storage.wallet_tables import coupon_ledger, wallet_coupons
@@ -192,6 +192,21 @@ def test_only_without_a_holdout_of_its_own_the_global_one_is_the_control(
     assert "global_control" in report["verdict"]["because"]
     units = report["groups"]["treated"]["units"] + report["groups"]["control"]["units"]
     assert report["sample_ratio"]["expected_treated"] == pytest.approx(0.9 * units)
+
+
+@pytest.mark.parametrize(
+    ("status", "launch_at"), [("planned", None), ("scheduled", START), ("cancelled", START + timedelta(hours=1))]
+)
+def test_a_campaign_that_never_ran_reached_nobody(
+    sqlite_database: Database, settings: CoreSettings, status: str, launch_at: datetime | None
+) -> None:
+    rows = make_rows()
+    rows.messages = []
+    write_rows(sqlite_database, settings, rows)
+    with sqlite_database.write() as connection:
+        connection.execute(campaign_states.update().values(status=status, launch_at=launch_at))
+    report: Any = read_report(sqlite_database, settings, CAMPAIGN, NOW)
+    assert report["verdict"]["because"] == ["nobody_reached"]
 
 
 def test_an_unknown_campaign(sqlite_database: Database, settings: CoreSettings) -> None:
