@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
@@ -21,7 +21,7 @@ from recommender.coupons.refusals import Refusal
 from recommender.coupons.store import OfferBook, read_offers
 from recommender.coupons.supervision import peek_state, state_of
 from recommender.coupons.wallet import Coupon, Outcome, RiskQuestion, Status, Turn, refusal
-from recommender.storage.holdouts import Holdouts, read_holdouts
+from recommender.storage.holdouts import Holdouts, Kept, read_holdouts
 from recommender.storage.statements import fetch
 from recommender.storage.types import to_micros
 
@@ -66,6 +66,14 @@ class _Known:
     holders: Mapping[str, Holder]
     campaigns: Mapping[str, tuple[int, int, str | None]]
     holdouts: Holdouts
+    kept: dict[str, Kept] = field(default_factory=dict)
+
+    def kept_from(self, connection: Connection, member_id: str) -> Kept:
+        """Return from what a member is kept back, looked up once for a call."""
+        found = self.kept.get(member_id)
+        if found is None:
+            found = self.kept[member_id] = self.holdouts.of(connection, member_id)
+        return found
 
 
 def issue(turn: Turn, requests: Sequence[IssueRequest]) -> list[Outcome]:
@@ -172,7 +180,7 @@ def _member_against(connection: Connection, request: IssueRequest, offer: Offer,
         return None
     if _held_by_sends(connection, request):
         return Refusal.HELD_OUT
-    return _group_against(connection, request, known.holdouts)
+    return _group_against(connection, request, known)
 
 
 def _held_by_sends(connection: Connection, request: IssueRequest) -> bool:
@@ -186,15 +194,15 @@ def _held_by_sends(connection: Connection, request: IssueRequest) -> bool:
     return False
 
 
-def _group_against(connection: Connection, request: IssueRequest, known: Holdouts) -> Refusal | None:
+def _group_against(connection: Connection, request: IssueRequest, known: _Known) -> Refusal | None:
     """Say whether the groups of campaigns speak against a coupon, whatever was sent yet."""
-    kept = known.of(connection, request.member_id)
+    kept, drawn = known.kept_from(connection, request.member_id), known.holdouts.campaigns
     if kept.everything and (request.campaign_id is not None or _named_by_campaign(connection, request.offer_id)):
         return Refusal.HELD_OUT
     for campaign_id in kept.campaigns:
-        if campaign_id == request.campaign_id or request.offer_id in known.campaigns[campaign_id].offers:
+        if campaign_id == request.campaign_id or request.offer_id in drawn[campaign_id].offers:
             return Refusal.HELD_OUT
-    own = known.campaigns.get(request.campaign_id or "")
+    own = drawn.get(request.campaign_id or "")
     if own is not None and not own.open and own.campaign_id not in kept.assigned:
         return Refusal.NOT_IN_AUDIENCE
     return None
