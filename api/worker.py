@@ -48,7 +48,7 @@ PLAN_EVERY = timedelta(seconds=5)
 CAMPAIGN_EVERY = timedelta(seconds=1)
 TRIGGER_EVERY = timedelta(seconds=5)
 PLAN = ("offers", "plan", "--requested")
-"""The command that makes plans; it needs what only training installs."""
+"""The command that makes plans; it takes much memory for a while, and gives it back."""
 WORKER = "worker"
 """Stands in the ledger for what the worker does by itself."""
 

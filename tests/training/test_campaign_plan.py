@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -439,3 +441,10 @@ def test_of_a_triggered_campaign_everybodys_best_offer_is_kept_and_days_find_the
     due = due_members(shop.database, shop.settings, Trigger(Event.DUE_AGAIN, 0, 5, 7), campaign, NOW)
     assert set(due) <= set(MEMBERS)
     assert list(due) == sorted(due)
+
+
+def test_plans_need_nothing_that_only_training_installs() -> None:
+    names = ("implicit", "pandas", "optuna", "sklearn")
+    program = f"import sys, training.campaign_plan; print([name for name in {names!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
