@@ -292,7 +292,7 @@ class ServiceSettings(CoreSettings):
         ),
     )
     delivery_batch: int = field(
-        default=100,
+        default=200,
         metadata=setting(
             "Messages that are taken from the outbox in one transaction.", unit="messages", minimum=1, maximum=1000
         ),

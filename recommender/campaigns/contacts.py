@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 from sqlalchemy.engine import Connection
 
-from recommender.storage.statements import execute, execute_many, fetch, marks
+from recommender.storage.statements import execute, fetch, marks
 from recommender.storage.types import from_day_number, to_day_number
 
 CHUNK_KEYS = 200
@@ -30,7 +30,7 @@ INSERT INTO contact_counts (unit, day, transport, count) VALUES {values}
 ON CONFLICT (unit, day, transport) DO UPDATE SET count = contact_counts.count"""
 _READ = "SELECT unit, day, transport, count FROM contact_counts WHERE day >= ? AND unit IN ({marks})"
 _ADD = """
-INSERT INTO contact_counts (unit, day, transport, count) VALUES (?, ?, ?, ?)
+INSERT INTO contact_counts (unit, day, transport, count) VALUES {values}
 ON CONFLICT (unit, day, transport) DO UPDATE SET count = contact_counts.count + excluded.count"""
 _PRUNE = "DELETE FROM contact_counts WHERE day < ?"
 
@@ -84,7 +84,10 @@ class Contacts:
     def save(self) -> None:
         """Write what was counted."""
         rows = [(unit, to_day_number(day), name, n) for (unit, day, name), n in sorted(self._added.items()) if n]
-        execute_many(self._connection, _ADD, rows)
+        for start in range(0, len(rows), CHUNK_KEYS):
+            chunk = rows[start : start + CHUNK_KEYS]
+            values = ", ".join(["(?, ?, ?, ?)"] * len(chunk))
+            execute(self._connection, _ADD.format(values=values), [part for row in chunk for part in row])
         self._added.clear()
 
     def _since(self, limit: Limit) -> int:

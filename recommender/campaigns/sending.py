@@ -44,7 +44,7 @@ from recommender.storage.statements import fetch
 
 logger = logging.getLogger(__name__)
 
-BATCH = 100
+BATCH = 200
 """Messages taken in one transaction."""
 LOOK_SECONDS = 0.25
 """How often, while messages are being sent, it is looked whether they still may be."""

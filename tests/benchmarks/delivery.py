@@ -172,7 +172,7 @@ def _fill(database: Database, port: int, coupons: bool) -> None:
 def _put_campaign(connection: Any, port: int) -> None:
     message = {"texts": {"zh": {"title": "春日优惠", "body": "{offer}，{until}前有效" + "。" * 100}}}
     document = orjson.dumps({"transport": "hook", "message": message, "holdout_share": 0.0}).decode()
-    settings = orjson.dumps({"url": f"http://127.0.0.1:{port}/", "parallel": 4}).decode()
+    settings = orjson.dumps({"url": f"http://127.0.0.1:{port}/", "parallel": 2}).decode()
     now = to_micros(NOW)
     execute(
         connection,
