@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from sqlalchemy.engine import Connection
@@ -12,14 +13,14 @@ from recommender.coupons.member_limits import own_limit
 from recommender.coupons.purchases import read_holders
 from recommender.coupons.store import read_offers
 from recommender.coupons.undoing import void
-from recommender.coupons.wallet import Turn
+from recommender.coupons.wallet import Status, Turn
 from recommender.errors import InputError, NotFoundError
 from recommender.storage.statements import execute, fetch, next_sequence
 
 REASON = "members were merged"
 """Why coupons beyond a limit are withdrawn, in the ledger."""
 
-_WALLET = "UPDATE wallet_coupons SET member_id = ? WHERE member_id = ?"
+_WALLET = "UPDATE wallet_coupons SET member_id = ? WHERE member_id = ? RETURNING offer_id, status"
 _ELSEWHERE = "UPDATE coupons SET member_id = ? WHERE member_id = ?"
 _REDEMPTIONS = "UPDATE redemptions SET member_id = ? WHERE member_id = ?"
 _SENDS = """
@@ -27,7 +28,6 @@ UPDATE sends SET member_id = ? WHERE member_id = ? AND NOT EXISTS (SELECT 1 FROM
   WHERE o.campaign_id = sends.campaign_id AND o.offer_id = sends.offer_id AND o.sent_at = sends.sent_at
   AND o.member_id = ?)"""
 _COUNTERS = "SELECT owner, used FROM coupon_counters WHERE kind = 'member' AND subject = ? ORDER BY owner"
-_FORGET = "DELETE FROM coupon_counters WHERE kind = 'member' AND subject = ?"
 _EXCESS = """
 offer_id = ? AND member_id = ? AND status = 'issued' AND NOT service ORDER BY issued_at DESC, coupon_id DESC LIMIT ?"""
 
@@ -55,15 +55,17 @@ def merge_wallets(turn: Turn, from_id: str, into_id: str) -> Merged:
     if into_id not in read_holders(connection, [into_id]):
         raise NotFoundError("There is no such member.", field="into_member_id", value=into_id)
     next_sequence(connection)  # of two merges at once one waits for the other
-    moved = execute(connection, _WALLET, (into_id, from_id)) + execute(connection, _ELSEWHERE, (into_id, from_id))
+    moved = fetch(connection, _WALLET, (into_id, from_id))
+    elsewhere = execute(connection, _ELSEWHERE, (into_id, from_id))
     execute(connection, _REDEMPTIONS, (into_id, from_id))
     execute(connection, _SENDS, (into_id, from_id, into_id))
-    counted = fetch(connection, _COUNTERS, (from_id,))
-    for offer_id, count in counted:
-        move(connection, Count.MEMBER, offer_id, into_id, int(count), turn.now)
-    execute(connection, _FORGET, (from_id,))
+    # Counters follow the very coupons that moved: one that is being given meanwhile stays where it is, with its count.
+    counted = Counter(offer_id for offer_id, status in moved if status != Status.VOIDED)
+    for offer_id, count in sorted(counted.items()):
+        move(connection, Count.MEMBER, offer_id, from_id, -count, turn.now)
+        move(connection, Count.MEMBER, offer_id, into_id, count, turn.now)
     withdrawn = sum(_withdraw_excess(turn, offer_id, into_id) for offer_id in _offers_of(connection, into_id))
-    return Merged(moved, withdrawn)
+    return Merged(len(moved) + elsewhere, withdrawn)
 
 
 def _offers_of(connection: Connection, member_id: str) -> list[str]:

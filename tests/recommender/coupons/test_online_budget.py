@@ -44,13 +44,14 @@ def world(database: Database) -> Database:
     return database
 
 
-def come(database: Database, member_id: str, kept: KeptPlan) -> tuple[str | None, int]:
+def come(database: Database, member_id: str, kept: KeptPlan, times: float = 1.0) -> tuple[str | None, int]:
     """Decide for a member, claim what was decided, and use it; return the offer and what was granted."""
     with database.read(snapshot=True) as connection:
         asking = turn(connection, rules=UNLIMITED)
         pace = pace_of(asking, "c1")
         assert pace is not None
-        table = OfferTable(asking, kept, member_id, pace, np.array([90.0, 60.0]), np.array([500.0, 1000.0]))
+        value, cost = times * np.array([90.0, 60.0]), np.array([500.0, 1000.0])
+        table = OfferTable(asking, kept, member_id, pace, value, cost)
         chosen = table.best()
         if chosen is None:
             assert set(table.why(None, drawn=False)) <= {Decision.OUTBID, Refusal.OUT_OF_STOCK, Refusal.BUDGET_SPENT}
@@ -76,8 +77,8 @@ def come(database: Database, member_id: str, kept: KeptPlan) -> tuple[str | None
 
 def test_with_many_callers_no_budget_is_overspent(world: Database) -> None:
     kept = plan()
-    with ThreadPoolExecutor(CALLERS) as pool:
-        found = list(pool.map(lambda member: come(world, member, kept), MEMBERS))
+    with ThreadPoolExecutor(CALLERS) as pool:  # so good that no price holds them back: the budget alone does
+        found = list(pool.map(lambda member: come(world, member, kept, times=1000.0), MEMBERS))
     granted = sum(cents for _, cents in found)
     assert [offer for offer, _ in found].count("five") == 4  # as many as there are
     with world.read() as connection:
@@ -85,7 +86,7 @@ def test_with_many_callers_no_budget_is_overspent(world: Database) -> None:
         assert granted <= 12_000
         assert granted > 12_000 - 1000  # what is left does not pay for another one
         # Whoever comes now is not offered what could not be paid.
-        assert come(world, "m2", kept) == (None, 0)
+        assert come(world, "m2", kept, times=1000.0) == (None, 0)
     assert_balanced(world)
 
 
