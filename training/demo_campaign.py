@@ -96,10 +96,13 @@ def make_demo_plan(place: Place, bundle: Bundle, offers: tuple[str, ...], budget
 def simulate(rows: list[Assignment], spending: Spending, minute: int, rng: np.random.Generator) -> Simulated | None:
     """Measure a simulated outcome; None where one group is too small to be compared.
 
+    As in a report, the treated are compared with those that the campaign itself kept back.
+
     Args:
         rows: members with an offer, or who would have got one.
         minute: the end of the data.
     """
+    rows = [row for row in rows if row.arm is not Arm.GLOBAL_HOLDOUT]
     known, found = spending.members.rows([row.member_id for row in rows])
     mine = [row for row, here in zip(rows, found.tolist(), strict=True) if here]
     treated = np.array([row.arm is Arm.TREATED for row in mine], bool)
@@ -108,8 +111,7 @@ def simulate(rows: list[Assignment], spending: Spending, minute: int, rng: np.ra
     now, before = (_earned(spending, minute, back)[known] for back in (0, 1))
     expected = np.array([row.profit_cents or 0.0 for row in mine])
     added = np.where(treated, expected * rng.exponential(1.0, len(mine)), 0.0)
-    propensity = np.array([row.propensity for row in mine])
-    units = Units(treated, np.ones(len(mine)), propensity)
+    units = Units(treated, np.ones(len(mine)), np.full(len(mine), 1 - HOLDOUT))
     measured = measure(units, now + added, before[:, None])
     return Simulated(measured, int(treated.sum()), int((~treated).sum()), float(added.sum()))
 
