@@ -34,8 +34,8 @@ class Keyring:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "transports"
-        self._secrets: dict[Path, _Watched[tuple[bytes, ...]]] = {}
-        self._tokens: dict[Path, _Watched[str | None]] = {}
+        self._secrets: dict[tuple[str, str], _Watched[tuple[bytes, ...]]] = {}
+        self._tokens: dict[str, _Watched[str | None]] = {}
         self._lock = threading.Lock()
 
     def path(self, name: str, use: str) -> Path:
@@ -52,9 +52,10 @@ class Keyring:
 
     def token(self, name: str) -> str | None:
         """Return the provider's token, None if there is none. Raises: SettingsError."""
-        path = self.path(name, TOKEN)
         with self._lock:
-            return self._tokens.setdefault(path, _Watched(path, _read_token)).value()
+            if name not in self._tokens:
+                self._tokens[name] = _Watched(self.path(name, TOKEN), _read_token)
+            return self._tokens[name].value()
 
     def add(self, name: str, use: str) -> str:
         """Make a secret beside those there are, and return it. Raises: SettingsError."""
@@ -62,9 +63,10 @@ class Keyring:
         return add_secret(self.path(name, use))
 
     def _read(self, name: str, use: str) -> tuple[bytes, ...]:
-        path = self.path(name, use)
         with self._lock:
-            return self._secrets.setdefault(path, _Watched(path, read_secrets)).value()
+            if (name, use) not in self._secrets:
+                self._secrets[name, use] = _Watched(self.path(name, use), read_secrets)
+            return self._secrets[name, use].value()
 
 
 def check_name(name: str) -> str:
