@@ -14,6 +14,8 @@ from tests.flows.running import Asker, asker, memberwise, running, wait_until
 from tests.shop import ITEMS, MEMBERS, NOW, settings_at
 
 WEEKS = 16
+NOON = NOW.replace(hour=12, minute=0)
+"""Purchases lie within one day whenever the test runs: some minutes after midnight they would lie in two."""
 
 
 def write(path: Path, rows: Iterable[dict[str, object]]) -> None:
@@ -42,7 +44,7 @@ def export(folder: Path) -> Path:
         (
             {
                 "event_id": f"{member_id}-{week}-{place}",
-                "occurred_at": (NOW - timedelta(days=7 * week + 1, minutes=number)).isoformat(),
+                "occurred_at": (NOON - timedelta(days=7 * week + 1, minutes=number)).isoformat(),
                 "kind": "purchase",
                 "channel": "pos",
                 "member_id": member_id,
