@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
 from api.fields import Answer, Body, Id, Text
-from recommender.campaigns.audience_parsing import KINDS, MAX_CONDITIONS, MAX_DEPTH
+from recommender.campaigns.audience_parsing import KINDS
+from recommender.json_trees import MAX_CONDITIONS, MAX_DEPTH
 from recommender.json_values import MAX_VALUES
 
 MAX_SAMPLE = 100

@@ -11,7 +11,8 @@ from pydantic_core.core_schema import CoreSchema
 
 from api.fields import Body, Id, IsoDate, UtcTime
 from recommender.catalog import RESTRICTED_CODES
-from recommender.filter_parsing import MAX_CENTS, MAX_CONDITIONS, MAX_DAYS, MAX_DEPTH
+from recommender.filter_parsing import MAX_CENTS, MAX_DAYS
+from recommender.json_trees import MAX_CONDITIONS, MAX_DEPTH
 from recommender.json_values import MAX_TEXT, MAX_VALUES
 from recommender.placement import MAX_BOOSTS, MAX_FACTOR, MAX_PINS, MAX_POSITION, NO_STEERING, Steering, parse_steering
 

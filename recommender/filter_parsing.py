@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import orjson
@@ -32,6 +31,7 @@ from recommender.filters import (
     Sponsored,
 )
 from recommender.item_facts import normal_path
+from recommender.json_trees import Grammar, TreeReader
 from recommender.json_values import (
     check_bounds,
     read_list,
@@ -43,22 +43,13 @@ from recommender.json_values import (
     read_whole,
 )
 
-MAX_DEPTH = 8
-"""How deep expressions may lie in one another."""
-MAX_CONDITIONS = 200
-"""Most conditions of one filter, `and`, `or` and `not` included."""
 MAX_CENTS = 10**15
 MAX_DAYS = 3_650
+OF_STORE = {"price_cents", "available"}
+"""Conditions whose answer depends on the store."""
+OF_MOMENT = {"new_within_days"}
+"""Conditions whose answer changes by itself."""
 TIME_ACCEPTED = 'a day such as "2026-03-01", or a time with an offset such as "2026-03-01T08:30:00+08:00"'
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What was met while reading: how many conditions, and of which kinds."""
-
-    conditions: int = 0
-    of_store: bool = False
-    of_moment: bool = False
 
 
 def parse_filter(value: object, path: str = "filters") -> Filter:
@@ -69,41 +60,13 @@ def parse_filter(value: object, path: str = "filters") -> Filter:
         path: what it is called in errors.
     Raises: InputError that names the place, the value found and what is accepted.
     """
-    seen = _Seen()
-    expression = _read(value, path, 1, seen)
+    reader = TreeReader(_GRAMMAR)
+    expression = reader.read(value, path)
     try:
         key = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except orjson.JSONEncodeError as error:
         raise InputError(f"The filter cannot be written as JSON: {error}.", field=path) from None
-    return Filter(expression, key, seen.of_store, seen.of_moment)
-
-
-def _read(value: object, path: str, depth: int, seen: _Seen) -> Expression:
-    seen.conditions += 1
-    if depth > MAX_DEPTH:
-        raise InputError("The filter is too deep.", field=path, value=depth, accepted=f"{MAX_DEPTH} levels")
-    if seen.conditions > MAX_CONDITIONS:
-        accepted = f"{MAX_CONDITIONS} conditions"
-        raise InputError("The filter has too many conditions.", field=path, value=seen.conditions, accepted=accepted)
-    if not isinstance(value, Mapping) or len(value) != 1:
-        found = ", ".join(map(str, value)) if isinstance(value, Mapping) else value
-        accepted = "an object with exactly one of " + ", ".join(KINDS)
-        raise InputError("This is no filter.", field=path, value=found, accepted=accepted)
-    name, content = next(iter(value.items()))
-    here = f"{path}.{name}"
-    if name in ("and", "or"):
-        parts = tuple(
-            _read(part, f"{here}[{number}]", depth + 1, seen) for number, part in enumerate(read_list(content, here))
-        )
-        return All(parts) if name == "and" else AnyOf(parts)
-    if name == "not":
-        return Not(_read(content, here, depth + 1, seen))
-    reader = _CONDITIONS.get(name)
-    if reader is None:
-        raise InputError("There is no such condition.", field=path, value=name, accepted="one of " + ", ".join(KINDS))
-    seen.of_store |= name in ("price_cents", "available")
-    seen.of_moment |= name == "new_within_days"
-    return reader(content, here)
+    return Filter(expression, key, bool(reader.names & OF_STORE), bool(reader.names & OF_MOMENT))
 
 
 def _category(value: object, path: str) -> Expression:
@@ -197,5 +160,6 @@ _CONDITIONS: dict[str, Callable[[object, str], Expression]] = {
     "item_id": lambda value, path: IsItem(read_texts(value, path)),
     "attribute": _attribute,
 }
-KINDS = ("and", "or", "not", *_CONDITIONS)
+_GRAMMAR: Grammar[Expression] = Grammar("filter", "This is no filter.", _CONDITIONS, All, AnyOf, Not)
+KINDS = _GRAMMAR.kinds
 """The keys that an expression may have."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from recommender.campaigns.audience_behaviour import Bought, DaysSince, Did, Due, HadCoupons, Likes, OfRfm
@@ -30,6 +29,7 @@ from recommender.columns import MEMBER_KINDS
 from recommender.errors import InputError
 from recommender.events import BROWSING_KINDS, EventKind
 from recommender.item_facts import normal_path
+from recommender.json_trees import Grammar, TreeReader
 from recommender.json_values import (
     check_bounds,
     read_list,
@@ -41,23 +41,12 @@ from recommender.json_values import (
     read_whole,
 )
 
-MAX_DEPTH = 8
-"""How deep expressions may lie in one another."""
-MAX_CONDITIONS = 200
-"""Most conditions of one audience, `and`, `or` and `not` included."""
 MAX_DAYS = 3_650
 MAX_CENTS = 10**15
 MAX_TOP = 10_000_000
 THIS_MONTH, NEXT_MONTH = "this", "next"
 SINCE = ("registered", "first_purchase", "last_purchase", "last_browse", "coupon", "redemption")
 GOODS = ("item_id", "category", "brand")
-
-
-@dataclass(slots=True)
-class _Seen:
-    """How many conditions were met while reading."""
-
-    conditions: int = 0
 
 
 def parse_expression(value: object, path: str = "expression") -> Expression:
@@ -68,7 +57,7 @@ def parse_expression(value: object, path: str = "expression") -> Expression:
         path: what it is called in errors.
     Raises: InputError that names the place, the value found and what is accepted.
     """
-    return _read(value, path, 1, _Seen())
+    return TreeReader(_GRAMMAR).read(value, path)
 
 
 def named_audiences(value: object) -> set[str]:
@@ -80,32 +69,6 @@ def named_audiences(value: object) -> set[str]:
     own = value.get("audience")
     found = {own} if isinstance(own, str) else set()
     return found | {name for key in ("and", "or", "not") for name in named_audiences(value.get(key))}
-
-
-def _read(value: object, path: str, depth: int, seen: _Seen) -> Expression:
-    seen.conditions += 1
-    if depth > MAX_DEPTH:
-        raise InputError("The audience is too deep.", field=path, value=depth, accepted=f"{MAX_DEPTH} levels")
-    if seen.conditions > MAX_CONDITIONS:
-        accepted = f"{MAX_CONDITIONS} conditions"
-        raise InputError("The audience has too many conditions.", field=path, value=seen.conditions, accepted=accepted)
-    if not isinstance(value, Mapping) or len(value) != 1:
-        found = ", ".join(map(str, value)) if isinstance(value, Mapping) else value
-        accepted = "an object with exactly one of " + ", ".join(KINDS)
-        raise InputError("This is no condition.", field=path, value=found, accepted=accepted)
-    name, content = next(iter(value.items()))
-    here = f"{path}.{name}"
-    if name in ("and", "or"):
-        parts = tuple(
-            _read(part, f"{here}[{number}]", depth + 1, seen) for number, part in enumerate(read_list(content, here))
-        )
-        return All(parts) if name == "and" else AnyOf(parts)
-    if name == "not":
-        return Not(_read(content, here, depth + 1, seen))
-    reader = _CONDITIONS.get(name)
-    if reader is None:
-        raise InputError("There is no such condition.", field=path, value=name, accepted="one of " + ", ".join(KINDS))
-    return reader(content, here)
 
 
 def _everyone(value: object, path: str) -> Expression:
@@ -299,7 +262,8 @@ _CONDITIONS: dict[str, Callable[[object, str], Expression]] = {
     "card_list": _card_list,
     "random": _random,
 }
-KINDS = ("and", "or", "not", *_CONDITIONS)
+_GRAMMAR: Grammar[Expression] = Grammar("audience", "This is no condition.", _CONDITIONS, All, AnyOf, Not)
+KINDS = _GRAMMAR.kinds
 """The keys that an expression may have."""
 
 

@@ -10,10 +10,11 @@ import pytest
 
 from recommender.catalog import ALWAYS, RESTRICTED_CODES, Catalog, ItemColumns
 from recommender.errors import InputError
-from recommender.filter_parsing import MAX_CONDITIONS, MAX_DEPTH, parse_filter
+from recommender.filter_parsing import parse_filter
 from recommender.filters import MaskCache, Reach
 from recommender.ids import IdIndex
 from recommender.item_facts import ItemFacts
+from recommender.json_trees import MAX_CONDITIONS, MAX_DEPTH
 from recommender.json_values import MAX_VALUES
 
 NOW = 30_000_000

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recommender.campaigns.audience_conditions import All
-from recommender.campaigns.audience_parsing import KINDS, MAX_CONDITIONS, MAX_DEPTH, named_audiences, parse_expression
+from recommender.campaigns.audience_parsing import KINDS, named_audiences, parse_expression
 from recommender.errors import InputError
+from recommender.json_trees import MAX_CONDITIONS, MAX_DEPTH
 
 
 @pytest.mark.parametrize(
