@@ -21,6 +21,7 @@ _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Create the tables."""
     _create_life()
+    _create_plans()
     _create_groups()
     _create_audiences()
     _create_outbox()
@@ -55,6 +56,9 @@ def _create_life() -> None:
         sa.Column("details", _TEXT),
     )
     op.create_index("ix_campaign_transitions_campaign_id", "campaign_transitions", ["campaign_id"])
+
+
+def _create_plans() -> None:
     op.create_table(
         "campaign_plans",
         sa.Column("plan_id", _TEXT, primary_key=True),
